@@ -1,0 +1,73 @@
+# `make` lists the targets. What they make stands in .venv and .cache; `make clean` removes both.
+.DEFAULT_GOAL := help
+.PHONY: help lab test browser notebooks pins clean
+
+# The Python that .venv is made from: make lab PYTHON=python3.12
+PYTHON ?= python3
+# More options for JupyterLab: make lab ARGS="--port 9000"
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+# Jupyter, IPython, matplotlib and Hugging Face write below HOME. Where that is missing or read-only, they write here.
+OWN_HOME := $(CURDIR)/.cache/home
+ifneq ($(shell test -n "$$HOME" && test -d "$$HOME" && test -w "$$HOME" && echo writable),writable)
+export HOME := $(OWN_HOME)
+endif
+
+# "python3" in a notebook means the kernel of .venv, whatever kernels the user has installed under that name.
+export JUPYTER_PATH := $(CURDIR)/.venv/share/jupyter$(if $(JUPYTER_PATH),:$(JUPYTER_PATH))
+export JUPYTER_PREFER_ENV_PATH := 1
+# .venv is the whole environment: no packages from elsewhere, and no `pip --user`.
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## list the targets
+	@echo "make TARGET, with TARGET one of"
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | awk -F '\t' '{ printf "  %-10s %s\n", $$1, $$2 }'
+
+$(STAMP): pyproject.toml constraints.txt
+	@mkdir -p "$$HOME"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	    echo "No $(PYTHON) here. Install Python 3.10 to 3.13, or name one: make PYTHON=/path/to/python3.12 lab" >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "ftlab needs Python 3.10 or newer; $(PYTHON) is `"$(PYTHON)" --version 2>&1`. Name another: make PYTHON=python3.12 lab" >&2; exit 1; }; \
+	  "$(PYTHON)" -m venv --clear .venv || { \
+	    echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }; }
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,test]'
+	@touch $@
+
+# Loopback with a token. Without a display JupyterLab prints its address instead of opening a browser.
+DISPLAYED := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
+lab: $(STAMP) ## open JupyterLab at notebook 01 (no display: serve and print the address)
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+	  --LabApp.default_url=/lab/tree/01_baseline.ipynb $(if $(DISPLAYED),,--no-browser) \
+	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+# Offline, and apart from the user's own settings. The modules first, then every notebook on the tiny preset, cell by
+# cell, in one process: nbval adds what its kernels covered to the first run's coverage.
+IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1
+test: $(STAMP) ## run every test and every notebook, offline; coverage must reach 90 %
+	@mkdir -p "$(OWN_HOME)"
+	$(IN_TEST) $(BIN)/python -m pytest --cov=ftlab --cov-report=
+	$(IN_TEST) FTLAB_PRESET=tiny $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
+	  --cov=ftlab --cov-append --cov-report=term --cov-fail-under=90 notebooks
+
+browser: $(STAMP) ## test JupyterLab in a real Chromium; installs nothing, says what is missing
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
+
+notebooks: $(STAMP) ## run the notebooks for real and store their cleaned outputs
+	$(BIN)/python notebooks/execute.py
+
+pins: ## resolve constraints.txt again for Python 3.10 and later (needs uv); UPGRADE=package moves a pin
+	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
+	  --fork-strategy requires-python --no-build --no-annotate --custom-compile-command 'make pins' --quiet \
+	  $(addprefix --upgrade-package ,$(UPGRADE)) --output-file constraints.txt
+	grep -vE '^(cuda|nvidia|triton)' constraints.txt > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove the environment and everything generated
+	rm -rf .venv .cache .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache build dist *.egg-info
+	find ftlab tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
