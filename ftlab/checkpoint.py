@@ -1,0 +1,127 @@
+"""Checkpoints of a run in progress: everything needed to continue it bit for bit, or nothing.
+
+A checkpoint is a folder `step-00000054` of safetensors files and one `state.json`, written under another name, synced,
+and renamed when complete; `manifest.json`, written last inside it, holds the SHA-256 of every file. The newest two are
+kept, so a damaged one still leaves the one before. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ftlab.errors import CheckpointError
+
+KEEP = 2
+
+
+def save_checkpoint(
+    folder: str | Path, step: int, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]
+) -> None:
+    """Write the checkpoint of `step`: each dictionary of tensors to one safetensors file, `state` as JSON.
+
+    A crash at any moment leaves the earlier checkpoints as they were. Raises CheckpointError if the folder cannot be
+    written to or the disk is full.
+    """
+    folder = Path(folder)
+    final = folder / f"step-{step:08d}"
+    partial = folder / f".partial-{final.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, named in tensors.items():
+            save_file(
+                {k: v.detach().cpu().contiguous() for k, v in named.items()}, partial / f"{name}.safetensors"
+            )
+        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        manifest = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        for path in [*partial.iterdir(), partial]:
+            _sync(path)
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        _sync(folder)
+        for old in _newest_first(folder)[KEEP:]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise CheckpointError(
+            f"{folder}: cannot write the checkpoint of step {step} ({error}); free some space or choose another checkpoint_dir"
+        ) from error
+
+
+def load_checkpoint(folder: str | Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]] | None:
+    """Read the newest undamaged checkpoint: (tensors by file, state), or None if the folder holds none at all.
+
+    A damaged one is passed over with a warning. Raises CheckpointError if there are checkpoints but none is whole.
+    """
+    candidates = _newest_first(Path(folder))
+    for path in candidates:
+        try:
+            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+            for name, wanted in manifest.items():
+                if _sha256(path / name) != wanted:
+                    raise ValueError(f"{name} has changed since it was written")
+            tensors = {Path(n).stem: load_file(path / n) for n in manifest if n.endswith(".safetensors")}
+            return tensors, json.loads((path / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, AttributeError) as error:
+            warnings.warn(f"{path} is damaged ({error}); trying the checkpoint before it", stacklevel=2)
+    if candidates:
+        raise CheckpointError(
+            f"{folder}: every checkpoint in it is damaged; delete the folder and start afresh"
+        )
+    return None
+
+
+def flatten_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Split an optimizer's state dictionary into named tensors and the plain rest."""
+    tensors, rest = {}, {"groups": state["param_groups"], "scalars": []}
+    for index, values in state["state"].items():
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}/{key}"] = value
+            else:
+                rest["scalars"].append([index, key, value])
+    return tensors, rest
+
+
+def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) -> dict[str, Any]:
+    """Put together what `flatten_optimizer` took apart."""
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        index, key = name.split("/", 1)
+        state.setdefault(int(index), {})[key] = value
+    for index, key, value in rest["scalars"]:
+        state.setdefault(index, {})[key] = value
+    return {"state": state, "param_groups": rest["groups"]}
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-[0-9]*"), reverse=True)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

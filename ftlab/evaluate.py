@@ -1,0 +1,66 @@
+"""Predictions and scores: the honest numbers, over all examples and never over batches.
+
+Root mean squared error is the root of the mean squared error over every example; the mean of per-batch roots, as
+often published, is another and smaller number. For classes: accuracy and macro F1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import accuracy_score, f1_score, log_loss, root_mean_squared_error
+from torch import nn
+
+METRICS = {"regression": "rmse", "classification": "macro_f1"}
+"""The score each task selects on."""
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: nn.Module,
+    make_batch: Callable[[np.ndarray], dict[str, torch.Tensor]],
+    batches: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Run the model in evaluation mode over batches of row numbers; return logits (n, k) as float64 in their order.
+
+    make_batch: row numbers -> tensors on the model's device. The model's mode is restored afterwards.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        outputs = []
+        for rows in batches:
+            inputs = {key: value for key, value in make_batch(rows).items() if key != "labels"}
+            outputs.append(model(**inputs).logits.double().cpu().numpy())
+        return np.concatenate(outputs)
+    finally:
+        model.train(was_training)
+
+
+def predictions_from_logits(task: str, logits: np.ndarray) -> np.ndarray:
+    """Turn logits (n, k) into predictions (n,): the value itself, or the number of the most likely class."""
+    return logits[:, 0] if task == "regression" else logits.argmax(axis=1)
+
+
+def scores(task: str, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    """Score logits (n, k) against targets (n,): `score` (the metric selected on), `loss`, for classes `accuracy`.
+
+    Regression: score = root mean squared error, loss = mean squared error. Classification: score = macro F1 over
+    all classes of the task, loss = mean cross entropy. Values that are not finite give a score that is not a number.
+    """
+    if not np.isfinite(logits).all():
+        return {"score": float("nan"), "loss": float("nan")}
+    if task == "regression":
+        rmse = float(root_mean_squared_error(targets, logits[:, 0]))
+        return {"score": rmse, "loss": rmse**2}
+    classes = np.arange(logits.shape[1])
+    chosen = predictions_from_logits(task, logits)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return {
+        "score": float(f1_score(targets, chosen, labels=classes, average="macro", zero_division=0)),
+        "loss": float(log_loss(targets, odds / odds.sum(axis=1, keepdims=True), labels=classes)),
+        "accuracy": float(accuracy_score(targets, chosen)),
+    }

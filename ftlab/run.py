@@ -1,0 +1,183 @@
+"""A run: what `fit` gives back. Scores, history, the model; saved, loaded and put to use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from ftlab.data import evaluation_batches
+from ftlab.errors import CheckpointError, DataError
+from ftlab.evaluate import predict_logits, predictions_from_logits
+from ftlab.history import History
+from ftlab.models import load_pretrained, load_tokenizer
+from ftlab.recipe import Recipe
+from ftlab.schedules import LRSchedule, preview
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class Run:
+    """The outcome of fine-tuning with one recipe on one fold.
+
+    status: "completed", "early_stopped" (patience ran out), "interrupted" (by the reader) or "diverged" (the loss or the
+    gradient was no longer a finite number). best_score: the best score on the validation part, the one that
+    was selected on, so it flatters. test_score: score of that best checkpoint on the test part, looked at once. swa_score:
+    score of the averaged weights on the test part. A score that was not measured is None.
+    targets, predictions: the test part, of the model that `predict` uses.
+    """
+
+    recipe: Recipe
+    status: str
+    history: History
+    schedule: LRSchedule
+    fold: int
+    data_name: str
+    task: str
+    labels: list[str] | None
+    model: nn.Module = field(repr=False)
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
+    swa_model: nn.Module | None = field(default=None, repr=False)
+    best_score: float | None = None
+    test_score: float | None = None
+    swa_score: float | None = None
+    targets: np.ndarray | None = field(default=None, repr=False)
+    predictions: np.ndarray | None = field(default=None, repr=False)
+    seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        """Say in one line how the run ended."""
+        named = {
+            "best validation": self.best_score,
+            "test": self.test_score,
+            "test of the average": self.swa_score,
+        }
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in named.items() if value is not None)
+        return (
+            f"Run({self.status} after {len(self.history)} of {self.history.total_steps} steps, "
+            f"{self.history.metric}: {scores or 'not measured'}, {self.seconds:.0f} s)"
+        )
+
+    def plot(self) -> Figure:
+        """Draw loss, validation scores and every layer's rate as a matplotlib Figure."""
+        from ftlab.plots import plot_run
+
+        return plot_run(self)
+
+    def predict(self, texts: str | Sequence[str], *, batch_size: int = 64) -> Any:
+        """Predict for texts: an array (n,) of values, or of class names; for a single text, its value or class name.
+
+        Uses the averaged weights if the recipe averages, otherwise the best checkpoint. Raises DataError for anything
+        that is not text.
+        """
+        single = isinstance(texts, str)
+        texts = [texts] if single else list(texts)
+        for i, text in enumerate(texts):
+            if not isinstance(text, str) or not text.strip():
+                raise DataError(f"texts[{i}]: {text!r} is not a text to predict for; give non-empty strings")
+        if not texts:
+            return np.empty(0)
+        encoded = self.tokenizer(texts, truncation=True, max_length=self.recipe.max_length)
+        batches = evaluation_batches([len(ids) for ids in encoded["input_ids"]], batch_size)
+        collate = DataCollatorWithPadding(self.tokenizer)
+        device = next(self.final_model.parameters()).device
+
+        def make_batch(rows: np.ndarray) -> Any:
+            return collate([{k: v[i] for k, v in encoded.items()} for i in rows]).to(device)
+
+        logits = predict_logits(self.final_model, make_batch, batches)[np.argsort(np.concatenate(batches))]
+        predictions = predictions_from_logits(self.task, logits)
+        if self.labels is not None:
+            predictions = np.array(self.labels)[predictions]
+        return predictions[0] if single else predictions
+
+    @property
+    def final_model(self) -> nn.Module:
+        """The model to use: the averaged weights if the recipe averages, otherwise the best checkpoint."""
+        return self.model if self.swa_model is None else self.swa_model
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model and tokenizer; with head="auto" `transformers.pipeline` loads the folder as it is."""
+        self.final_model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the whole run to a new folder; `Run.load` reads it back with the same numbers.
+
+        Written under another name first, so a crash leaves no half of a run. Raises CheckpointError if the folder exists.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise CheckpointError(f"{folder}: already exists; choose another folder, nothing was overwritten")
+        partial = folder.with_name(f".partial-{folder.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            self.model.save_pretrained(partial / "model")
+            self.tokenizer.save_pretrained(partial / "model")
+            if self.swa_model is not None:
+                self.swa_model.save_pretrained(partial / "swa_model")
+            (partial / "recipe.json").write_text(self.recipe.to_json(), encoding="utf-8")
+            self.history.to_json(partial / "history.json")
+            summary = {name: getattr(self, name) for name in _SUMMARY}
+            for name in ("targets", "predictions"):
+                values = getattr(self, name)
+                summary[name] = None if values is None else values.tolist()
+            (partial / "run.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+            partial.rename(folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError(f"{folder}: cannot write the run ({error})") from error
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """Read a run written by `save`. Raises CheckpointError naming the part that is missing or damaged."""
+        folder = Path(folder)
+        try:
+            summary = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            recipe = Recipe.from_json((folder / "recipe.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{folder}: not a run written by Run.save ({error})") from None
+        history = History.from_json(folder / "history.json")
+        try:
+            arrays = {
+                k: None if summary[k] is None else np.array(summary[k]) for k in ("targets", "predictions")
+            }
+            values = {name: summary[name] for name in _SUMMARY}
+        except KeyError as error:
+            raise CheckpointError(f"{folder}/run.json: {error} is missing; the file is damaged") from None
+        num_layers = len(history.layers) - 2
+        schedule = preview(recipe, history.steps_per_epoch, history.total_steps, num_layers=num_layers)
+        averaged = load_pretrained(folder / "swa_model") if (folder / "swa_model").is_dir() else None
+        return cls(
+            recipe=recipe,
+            history=history,
+            schedule=schedule,
+            model=load_pretrained(folder / "model"),
+            tokenizer=load_tokenizer(str(folder / "model")),
+            swa_model=averaged,
+            **arrays,
+            **values,
+        )
+
+
+_SUMMARY = (
+    "status",
+    "fold",
+    "data_name",
+    "task",
+    "labels",
+    "best_score",
+    "test_score",
+    "swa_score",
+    "seconds",
+)

@@ -1,0 +1,501 @@
+"""The training loop: fit(recipe, data) -> Run.
+
+`training_loop` is the whole of it, one visible line for each technique; `fit` sets the stage before and takes the scores
+after. Devices, mixed precision and several processes are `accelerate`'s work.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import nn
+from transformers import DataCollatorWithPadding
+
+from ftlab.bertadam import BertAdam
+from ftlab.checkpoint import flatten_optimizer, load_checkpoint, save_checkpoint, unflatten_optimizer
+from ftlab.data import Data, Split, evaluation_batches, length_grouped_batches, make_batch
+from ftlab.errors import CheckpointError, DataError, RecipeError
+from ftlab.evaluate import METRICS, predict_logits, predictions_from_logits, scores
+from ftlab.frequent_eval import BestScore, is_evaluation_step
+from ftlab.history import Callback, History
+from ftlab.llrd import grouped_param_groups, param_groups
+from ftlab.models import layer_map, load_model, load_tokenizer, tiny_model
+from ftlab.recipe import Recipe
+from ftlab.reinit import reinit_top_layers
+from ftlab.run import Run
+from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
+from ftlab.swa import WeightAverager
+
+EVALUATION_BATCH = 64
+
+
+def training_loop(job: Job, recipe: Recipe) -> str:
+    """Train until the end, patience, a stop, or a number that is not finite; return the status."""
+    rates = job.schedule.lr.tolist()
+    for step in range(job.first_step, job.schedule.total_steps):
+        if job.best.exhausted:
+            return "early_stopped"
+        if job.stop.is_set():
+            return "interrupted"
+
+        for group in job.optimizer.param_groups:  # 02 layer-wise rates and 03 warm-up, in one array
+            group["lr"] = rates[step][job.place[group["layer"]]]
+
+        loss, grad_norm = job.forward_and_backward(job.batches_of(step))
+        job.record(loss, grad_norm)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            return "diverged"
+        job.optimizer.step()
+        job.optimizer.zero_grad()
+
+        if job.averager and step >= job.schedule.swa_step:  # 05 stochastic weight averaging
+            job.averager.update(job.accelerator.unwrap_model(job.model))
+        job.notify("on_step", job.history)
+
+        if job.is_evaluation_step(step + 1):  # 06 frequent evaluation
+            score = job.evaluate(step + 1)
+            if not math.isfinite(score):
+                return "diverged"
+            job.checkpoint(step + 1)
+            job.notify("on_evaluate", job.history)
+    return "completed"
+
+
+def fit(
+    recipe: Recipe,
+    data: Data,
+    fold: int = 0,
+    live: bool | str = True,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_dir: str | Path | None = None,
+    resume: bool = False,
+    stop: threading.Event | None = None,
+) -> Run:
+    """Fine-tune with `recipe` on the train part of a fold, select on its validation part, score its test part once.
+
+    live: curves in a notebook or a progress bar in a terminal; "widget" draws the curves with ipywidgets; False or "off"
+    is silent. callbacks: `Callback` objects. checkpoint_dir: a folder to save to at every evaluation; with `resume` the
+    newest checkpoint there is continued, bit for bit as if nothing had happened. stop: an event that, once set, ends
+    the run after the update in progress, as Ctrl-C or interrupting the kernel does at once; everything up to then is kept.
+
+    The same recipe, data, fold and number of threads give the same numbers on a CPU, bit for bit, and the global random
+    state is left alone. With FTLAB_PRESET=tiny in the environment a small random model is trained on a few rows.
+
+    Raises RecipeError, DataError, ModelError or CheckpointError before training begins if something does not fit.
+    """
+    _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
+    split = data.split(fold)
+    fingerprint = {"recipe": recipe.to_dict(), "data": data.fingerprint, "fold": int(fold)}
+    if _tiny():
+        recipe, split = _shrink(recipe, split)
+    began = time.perf_counter()
+    with _seeded(recipe.seed):
+        job = _prepare(recipe, data, split, checkpoint_dir, fingerprint)
+        job.callbacks += callbacks
+        job.stop = stop or job.stop
+        if live not in (False, "off") and job.accelerator.is_main_process:
+            from ftlab.live import live_callback  # only here: it needs IPython, and only a reader watches
+
+            job.callbacks += filter(None, [live_callback(live)])
+        if resume:
+            job.resume()
+        run = Run(
+            recipe=recipe,
+            status="interrupted",
+            history=job.history,
+            schedule=job.schedule,
+            fold=int(fold),
+            data_name=data.name,
+            task=data.task,
+            labels=data.labels,
+            model=job.bare_model,
+            tokenizer=job.tokenizer,
+        )
+        try:
+            job.notify("on_train_begin", job.history, job.schedule, job.stop)
+            run.status = training_loop(job, recipe)
+            if run.status != "interrupted":
+                _score(run, job)
+        except KeyboardInterrupt:
+            run.status, run.test_score, run.swa_score, run.targets, run.predictions = (
+                "interrupted",
+                *[None] * 4,
+            )
+        except BaseException:
+            job.notify("on_train_end", None)
+            raise
+    job.restore_best_weights()
+    job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)  # mixed precision ends with the run
+    run.best_score = job.best.score
+    run.swa_model = job.averager.model if job.averager and job.averager.num_updates else None
+    run.seconds = time.perf_counter() - began
+    job.notify("on_train_end", run)
+    return run
+
+
+def _score(run: Run, job: Job) -> None:
+    """Look at the test part: once with the best checkpoint, once with the averaged weights if there are any."""
+    run.targets = job.data.targets[job.split.test]
+    if job.best_weights is not None:
+        job.restore_best_weights()
+        logits = job.predict(job.model, job.split.test)
+        run.test_score = scores(run.task, logits, run.targets)["score"]
+        run.predictions = predictions_from_logits(run.task, logits)
+    if job.averager and job.averager.num_updates:
+        logits = job.predict(job.averager.model, job.split.test)
+        run.swa_score = scores(run.task, logits, run.targets)["score"]
+        run.predictions = predictions_from_logits(run.task, logits)
+
+
+# ------------------------------------------------------------------------------------------------- the loop's parts
+
+
+@dataclass
+class Job:
+    """Everything the training loop handles, and the steps it is made of."""
+
+    recipe: Recipe
+    data: Data
+    split: Split
+    accelerator: Accelerator
+    tokenizer: Any
+    rows: Any  # the tokenised texts
+    model: nn.Module  # as accelerate prepared it
+    bare_model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LRSchedule
+    averager: WeightAverager | None
+    history: History
+    best: BestScore
+    checkpoint_dir: str | Path | None
+    fingerprint: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.callbacks: list[Callback] = []
+        self.stop = threading.Event()
+        self.first_step = 0
+        self.best_weights: dict[str, torch.Tensor] | None = None
+        self.place = {name: i for i, name in enumerate(self.schedule.layers)}
+        self.lengths = np.asarray(self.rows["length"])
+        self.collate = DataCollatorWithPadding(self.tokenizer)
+        self.started = time.perf_counter()
+        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def batches_of(self, step: int) -> list[np.ndarray]:
+        """Rows of the batches that make update `step`: one, or several under accumulation; the last may be fewer."""
+        epoch, update = divmod(step, self.schedule.steps_per_epoch)
+        if self._epoch[0] != epoch:
+            train = self.split.train
+            batches = length_grouped_batches(
+                self.lengths[train], self.recipe.batch_size, seed=self.recipe.seed, epoch=epoch
+            )
+            self._epoch = (epoch, [train[batch] for batch in batches])
+        accumulate = self.recipe.gradient_accumulation_steps
+        return self._epoch[1][update * accumulate : (update + 1) * accumulate]
+
+    def forward_and_backward(self, batches: list[np.ndarray]) -> tuple[float, float]:
+        """Leave the gradient of the mean loss over all rows of `batches`, clipped; return that loss and the norm."""
+        accelerator = self.accelerator
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        rows_in_update = sum(map(len, batches))
+        total = torch.zeros((), device=accelerator.device)
+        for i, rows in enumerate(batches):
+            share = rows[rank::processes]
+            weight = len(share) / rows_in_update
+            # Gradients travel between processes once an update; a process without rows computes one and ignores it.
+            with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
+                batch = self.make_batch(share if len(share) else rows[:1])
+                labels = batch.pop("labels")
+                loss = self.loss(self.model(**batch).logits.float(), labels) * weight
+                accelerator.backward(loss * processes)  # the processes' gradients are averaged
+            total += loss.detach()
+        limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        return accelerator.reduce(total, "sum").item(), float(norm)
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch: squared error or its root for values, cross entropy for classes."""
+        if self.data.task == "classification":
+            return nn.functional.cross_entropy(logits, labels)
+        squared = nn.functional.mse_loss(logits[:, 0], labels)
+        return (
+            squared if self.recipe.loss == "auto" else torch.sqrt(squared + 1e-12)
+        )  # no infinite slope at 0
+
+    def make_batch(self, rows: np.ndarray) -> Any:
+        """Pad the rows to the longest among them, on the model's device."""
+        batch = make_batch(self.rows, rows, self.collate)
+        return {key: value.to(self.accelerator.device, non_blocking=True) for key, value in batch.items()}
+
+    def record(self, loss: float, grad_norm: float) -> None:
+        """Write the update into the history, with the rates as the optimizer holds them."""
+        held = {group["layer"]: group["lr"] for group in self.optimizer.param_groups}
+        self.history.append(
+            loss=loss,
+            grad_norm=grad_norm,
+            lr=[held[name] for name in self.schedule.layers],
+            seconds=time.perf_counter() - self.started,
+        )
+
+    def is_evaluation_step(self, done: int) -> bool:
+        """Tell whether to evaluate now that `done` updates are done."""
+        return is_evaluation_step(
+            done,
+            eval_every=self.recipe.eval_every,
+            steps_per_epoch=self.schedule.steps_per_epoch,
+            total_steps=self.schedule.total_steps,
+        )
+
+    def evaluate(self, done: int) -> float:
+        """Score the validation part, and the averaged weights as themselves; keep the weights if they are the best."""
+        began = time.perf_counter()
+        rows, task = self.split.validation, self.data.task
+        result = scores(task, self.predict(self.model, rows), self.data.targets[rows])
+        if self.averager and self.averager.num_updates:
+            averaged = scores(task, self.predict(self.averager.model, rows), self.data.targets[rows])
+            result["swa_score"] = averaged["score"]
+        best = self.best.update(result["score"])
+        if best:
+            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.bare_model.state_dict().items()}
+        self.history.evals.append(
+            {
+                "step": done,
+                "epoch": done / self.schedule.steps_per_epoch,
+                **result,
+                "best": best,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+        return result["score"]
+
+    def predict(self, model: nn.Module, rows: np.ndarray) -> np.ndarray:
+        """Compute logits (n, k) of `rows`, in their order, shared out among the processes."""
+        batches = evaluation_batches(self.lengths[rows], EVALUATION_BATCH)
+        mine = range(self.accelerator.process_index, len(batches), self.accelerator.num_processes)
+        with self.accelerator.autocast():
+            done = [(i, predict_logits(model, self.make_batch, [rows[batches[i]]])) for i in mine]
+        if self.accelerator.num_processes > 1:
+            done = sorted(gather_object(done), key=lambda pair: pair[0])
+        return np.concatenate([logits for _, logits in done])[np.argsort(np.concatenate(batches))]
+
+    def restore_best_weights(self) -> None:
+        """Put the best checkpoint's weights into the model; without any evaluation it keeps the present ones."""
+        if self.best_weights is not None:
+            self.bare_model.load_state_dict(self.best_weights)
+
+    def notify(self, event: str, *arguments: Any) -> None:
+        """Tell every callback."""
+        for callback in self.callbacks:
+            getattr(callback, event)(*arguments)
+
+    # -------------------------------------------------------------------------------------------- crash safety
+
+    def checkpoint(self, done: int) -> None:
+        """Save everything needed to continue after `done` updates, if a folder was named."""
+        if self.checkpoint_dir is None:
+            return
+        random_states = gather_object([_random_state()])
+        if not self.accelerator.is_main_process:
+            return
+        optimizer, rest = flatten_optimizer(self.optimizer.state_dict())
+        tensors = {
+            "model": self.bare_model.state_dict(),
+            "optimizer": optimizer,
+            "best": self.best_weights or {},
+            "average": self.averager.state_dict() if self.averager else {},
+            "random": {
+                f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()
+            },
+        }
+        state = {
+            "fingerprint": self.fingerprint,
+            "step": done,
+            "optimizer": rest,
+            "best_score": self.best.score,
+            "looks_without_progress": self.best.looks_without_progress,
+            "history": self.history.to_dict(),
+        }
+        save_checkpoint(self.checkpoint_dir, done, tensors, state)
+
+    def resume(self) -> None:
+        """Continue from the newest checkpoint, if there is one. Raises CheckpointError if it belongs to another run."""
+        found = load_checkpoint(self.checkpoint_dir)
+        if found is None:
+            return
+        tensors, state = found
+        _same_run(state["fingerprint"], self.fingerprint, self.checkpoint_dir)
+        self.bare_model.load_state_dict(tensors["model"])
+        self.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
+        self.best_weights = tensors["best"] or None
+        if self.averager:
+            self.averager.load_state_dict(tensors["average"])
+        mine = f"{self.accelerator.process_index}/"
+        _set_random_state(
+            {k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)}
+        )
+        self.best.score, self.best.looks_without_progress = (
+            state["best_score"],
+            state["looks_without_progress"],
+        )
+        self.first_step = state["step"]
+        self.history = History.from_dict(state["history"])
+        if len(self.history):
+            self.started -= self.history.seconds[-1]
+
+
+# -------------------------------------------------------------------------------------------------------- set-up
+
+
+def _prepare(
+    recipe: Recipe, data: Data, split: Split, checkpoint_dir: str | Path | None, fingerprint: dict[str, Any]
+) -> Job:
+    """Load the model and set every technique up."""
+    updates = math.ceil(len(split.train) / recipe.batch_size)
+    steps_per_epoch = math.ceil(updates / recipe.gradient_accumulation_steps)
+    if _tiny():
+        num_layers = KNOWN_LAYERS.get(recipe.model, KNOWN_LAYERS["minilm"])
+        tokenizer = load_tokenizer("minilm")
+        model = tiny_model(recipe, task=data.task, labels=data.labels, num_layers=num_layers)
+    else:
+        tokenizer = load_tokenizer(recipe.model)
+        model = load_model(recipe, task=data.task, labels=data.labels)
+    layers = layer_map(model)
+    schedule = preview(recipe, steps_per_epoch, num_layers=layers.num_layers)
+    reinit_top_layers(model, recipe.reinit_layers)  # 04
+    averager = WeightAverager(model) if schedule.swa_step is not None else None  # 05
+    accelerator = Accelerator()
+    optimizer = make_optimizer(recipe, model, accelerator.device)  # 02
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    if averager:
+        averager.to(accelerator.device)
+    history = History(
+        schedule.layers,
+        metric=METRICS[data.task],
+        steps_per_epoch=steps_per_epoch,
+        total_steps=schedule.total_steps,
+        swa_step=schedule.swa_step,
+    )
+    return Job(
+        recipe=recipe,
+        data=data,
+        split=split,
+        accelerator=accelerator,
+        tokenizer=tokenizer,
+        rows=data.tokenise(tokenizer, recipe.max_length),
+        model=prepared.train(),
+        bare_model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        averager=averager,
+        history=history,
+        best=BestScore(higher_is_better=history.higher_is_better, patience=recipe.patience),
+        checkpoint_dir=checkpoint_dir,
+        fingerprint=fingerprint,
+    )
+
+
+def make_optimizer(
+    recipe: Recipe, model: nn.Module, device: torch.device | str = "cpu"
+) -> torch.optim.Optimizer:
+    """Make the recipe's optimizer over the model's parameter groups; every group carries `name` and `layer`."""
+    if recipe.group_lrs is not None:
+        head_lr = recipe.lr if recipe.head_lr is None else recipe.head_lr
+        groups = grouped_param_groups(
+            model, lrs=recipe.group_lrs, head_lr=head_lr, weight_decay=recipe.weight_decay
+        )
+    else:
+        groups = param_groups(
+            model,
+            lr=recipe.lr,
+            head_lr=recipe.head_lr,
+            layer_decay=recipe.layer_decay,
+            weight_decay=recipe.weight_decay,
+        )
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=torch.device(device).type in ("cpu", "cuda"))
+    if recipe.optimizer == "bertadam":
+        # The loop has clipped the whole gradient already, so that only the bias correction differs from AdamW.
+        return BertAdam(groups, lr=recipe.lr, max_grad_norm=0.0)
+    return torch.optim.SGD(groups, lr=recipe.lr)
+
+
+def _check_arguments(
+    recipe: Recipe, data: Data, fold: int, live: bool | str, checkpoint_dir: str | Path | None, resume: bool
+) -> None:
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"recipe: {type(recipe).__name__} is not a Recipe; make one with ft.Recipe(...)")
+    if not isinstance(data, Data):
+        raise DataError(f"data: {type(data).__name__} is not a data set; make one with ft.load_data(...)")
+    if isinstance(fold, bool) or not isinstance(fold, (int, np.integer)) or not 0 <= fold < data.num_folds:
+        raise RecipeError(f"fold: {fold!r} is not one of the folds 0 to {data.num_folds - 1}")
+    if recipe.loss == "rmse" and data.task != "regression":
+        raise RecipeError("loss: 'rmse' is for regression and the data holds classes; use loss='auto'")
+    if live not in (True, False, "off", "svg", "widget"):
+        raise RecipeError(f"live: {live!r} is unknown; use True, False, 'off', 'svg' or 'widget'")
+    if resume and checkpoint_dir is None:
+        raise CheckpointError(
+            "resume: there is nothing to resume from; name the folder with checkpoint_dir=..."
+        )
+
+
+def _tiny() -> bool:
+    """Whether the preset for tests is on."""
+    return os.environ.get("FTLAB_PRESET") == "tiny"
+
+
+def _shrink(recipe: Recipe, split: Split) -> tuple[Recipe, Split]:
+    """Make a recipe and split that train in a second, with every technique that was on still on."""
+    split = Split(split.train[:48], split.validation[:24], split.test[:24])
+    epochs = min(recipe.epochs, 3)
+    steps_per_epoch = math.ceil(48 / recipe.batch_size / recipe.gradient_accumulation_steps)
+    swa_start = recipe.swa_start
+    return recipe.but(
+        epochs=epochs,
+        max_length=min(recipe.max_length, 48),
+        warmup=min(recipe.warmup, epochs * steps_per_epoch // 2),
+        eval_every=recipe.eval_every and min(recipe.eval_every, 2),
+        swa_start=swa_start if swa_start is None or swa_start < epochs else epochs - 1,
+    ), split
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed torch inside the block and put its random state back afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_random_state(states: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _same_run(saved: dict[str, Any], wanted: dict[str, Any], folder: str | Path | None) -> None:
+    differing = [key for key in ("data", "fold") if saved[key] != wanted[key]]
+    differing += [f"recipe.{k}" for k, v in wanted["recipe"].items() if saved["recipe"].get(k) != v]
+    if differing:
+        raise CheckpointError(
+            f"{folder}: its checkpoint belongs to another run; these differ: {', '.join(differing)}. "
+            "Choose another checkpoint_dir, or delete this one to start afresh"
+        )

@@ -1,0 +1,535 @@
+"""The training loop: plain AdamW when all is off, deterministic, techniques applied, ended and resumed cleanly."""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import ftlab as ft
+from ftlab.__main__ import main
+from ftlab.data import length_grouped_batches
+from ftlab.models import load_tokenizer, tiny_model
+from ftlab.trainer import training_loop
+
+TEXTS = [
+    f"{'The cat sat on the mat and looked at the dog. ' * (1 + i % 4)}{'Notwithstanding epistemology. ' * (i % 3)}Number {i}."
+    for i in range(120)
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """120 short texts whose target is how often a hard phrase occurs in them, with a little noise."""
+    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    noise = np.random.default_rng(0).normal(0, 0.1, len(TEXTS))
+    rows = [{"text": t, "target": t.count("epistemology") - 1 + n} for t, n in zip(TEXTS, noise, strict=True)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return ft.load_data(path)
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "classes.jsonl"
+    rows = [{"text": t, "label": ["short", "long"][len(t) > 100]} for t in TEXTS]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return ft.load_data(path)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a tiny model gains nothing from more
+    yield
+    torch.set_num_threads(threads)
+
+
+RECIPE = ft.Recipe(epochs=2, batch_size=8, lr=3e-3)
+
+
+def fit(recipe, data, **arguments):
+    return ft.fit(recipe, data, **{"live": False, **arguments})
+
+
+def weights(run):
+    return {name: value.clone() for name, value in run.final_model.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# ------------------------------------------------------------------------------------------------ plain training
+
+
+def test_with_all_techniques_off_it_is_plain_adamw(data):
+    """A loop written here with torch alone gives the same losses, norms and weights."""
+    run = fit(RECIPE.but(weight_decay=0.0), data)
+    torch.manual_seed(0)
+    model = tiny_model(RECIPE, task="regression", labels=None, num_layers=6).train()
+    tokenizer = load_tokenizer("minilm")
+    train = data.split(0).train[:48]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: 1 - s / 12)
+    losses, norms = [], []
+    for epoch in range(2):
+        lengths = [len(tokenizer(data.texts[i], truncation=True, max_length=48)["input_ids"]) for i in train]
+        for rows in length_grouped_batches(lengths, 8, seed=0, epoch=epoch):
+            rows = train[rows]
+            batch = tokenizer(
+                [data.texts[i] for i in rows],
+                truncation=True,
+                max_length=48,
+                padding=True,
+                return_tensors="pt",
+            )
+            labels = torch.tensor(data.targets[rows], dtype=torch.float32)
+            loss = ((model(**batch).logits[:, 0] - labels) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
+            optimizer.step()
+            scheduler.step()
+            losses.append(loss.item())
+    np.testing.assert_allclose(run.history.loss, losses, rtol=2e-4)
+    np.testing.assert_allclose(run.history.grad_norm, norms, rtol=2e-3)
+    np.testing.assert_allclose(run.history.lr[:, 0], [3e-3 * (1 - s / 12) for s in range(12)], rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def extremes(tmp_path_factory):
+    """The 50 easiest and the 50 hardest passages, with their scores and as two classes."""
+    frame = ft.load_data("passages").frame.sort_values("target")
+    frame = pd.concat([frame.head(50), frame.tail(50)])
+    frame["label"] = np.where(frame["target"] > 0, "easy", "hard")
+    path = tmp_path_factory.mktemp("data") / "extremes.csv"
+    frame.to_csv(path, index=False)
+    return {
+        "regression": ft.load_data(path, target="target"),
+        "classification": ft.load_data(path, target="label"),
+    }
+
+
+SHORT = ft.Recipe(max_length=32, batch_size=8, lr=2e-4)
+
+
+def test_the_real_model_learns_and_the_scores_are_what_they_say(extremes, monkeypatch):
+    monkeypatch.delenv("FTLAB_PRESET")
+    data = extremes["regression"]
+    run = fit(SHORT, data)
+    assert run.status == "completed" and len(run.history) == 24
+    assert run.history.loss[-8:].mean() < 0.5 * run.history.loss[:8].mean()
+    assert run.test_score < 0.6 * run.targets.std()
+    rmse = math.sqrt(np.mean((run.predictions - run.targets) ** 2))
+    assert run.test_score == pytest.approx(rmse, rel=1e-12)
+    assert run.best_score == min(e["score"] for e in run.history.evals)
+    assert run.swa_score is None and run.swa_model is None
+    test = data.split(0).test
+    np.testing.assert_array_equal(run.targets, data.targets[test])
+    np.testing.assert_allclose(
+        run.predict([data.texts[i] for i in test]), run.predictions, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_classification(extremes, monkeypatch):
+    monkeypatch.delenv("FTLAB_PRESET")
+    data = extremes["classification"]
+    run = fit(SHORT, data)
+    assert run.history.metric == "macro_f1" and run.task == "classification"
+    assert run.test_score > 0.8
+    assert run.best_score == max(e["score"] for e in run.history.evals)
+    assert {"accuracy", "score", "loss"} <= run.history.evals[0].keys()
+    test = data.split(0).test
+    named = run.predict([data.texts[i] for i in test])
+    assert set(named) == {"easy", "hard"}
+    assert (named == np.array(data.labels)[run.predictions]).all()
+
+
+def test_the_best_checkpoint_is_kept_and_not_the_last(data):
+    """At a wild rate the score goes up and down; the model handed back must be the one that scored best."""
+    run = fit(RECIPE.but(lr=3e-2, eval_every=1, epochs=3, seed=1), data)
+    scores = [e["score"] for e in run.history.evals]
+    assert scores.index(min(scores)) < len(scores) - 1, (
+        "the last look must not be the best for this to prove anything"
+    )
+    validation = data.split(0).validation[:24]
+    rmse = math.sqrt(
+        np.mean((run.predict([data.texts[i] for i in validation]) - data.targets[validation]) ** 2)
+    )
+    assert rmse == pytest.approx(min(scores), rel=1e-3)
+
+
+def test_the_same_recipe_gives_the_same_numbers_bit_for_bit(data):
+    recipe = RECIPE.but(dropout=0.1, layer_decay=0.8, warmup=3, swa_start=1, reinit_layers=1, eval_every=2)
+    torch.manual_seed(123)
+    first = fit(recipe, data)
+    torch.manual_seed(456)
+    before = torch.get_rng_state()
+    second = fit(recipe, data)
+    assert torch.equal(before, torch.get_rng_state()), "fit must leave the reader's random state alone"
+    assert first.history == second.history and same(weights(first), weights(second))
+    assert first.test_score == second.test_score and first.swa_score == second.swa_score
+    other = fit(recipe.but(seed=1), data)
+    assert first.history != other.history and first.history.loss[0] != other.history.loss[0]
+
+
+def test_the_history_holds_the_previewed_rates_bit_for_bit(data):
+    recipe = RECIPE.but(
+        layer_decay=0.7, head_lr=1e-2, warmup=0.25, schedule="cosine", swa_start=1.5, swa_lr=1e-3
+    )
+    run = fit(recipe, data)
+    expected = ft.preview(recipe, steps_per_epoch=6, num_layers=6)
+    np.testing.assert_array_equal(run.history.lr, expected.lr)
+    assert run.history.layers == expected.layers and run.history.swa_step == expected.swa_step == 9
+
+
+def test_every_parameter_moves_at_its_own_rate(data):
+    """With SGD and one step, each change divided by its layer's rate is the clipped gradient: compare two recipes."""
+
+    def first_step(**changes):
+        recipe = RECIPE.but(optimizer="sgd", weight_decay=0.0, epochs=1, **changes)
+        start = tiny_model(recipe, task="regression", labels=None, num_layers=6).state_dict()
+        taken = {}
+
+        class Snapshot(ft.Callback):
+            def on_train_begin(self, history, schedule, stop):
+                self.stop = stop
+
+            def on_step(self, history):
+                self.stop.set()
+
+        run = fit(recipe, data, callbacks=[Snapshot()])
+        for name, value in run.model.state_dict().items():
+            taken[name] = value - start[name]
+        return taken, ft.layer_map(run.model).place, run.history.lr[0]
+
+    even, place, _ = first_step(lr=1.0)
+    decayed, _, rates = first_step(lr=1.0, layer_decay=0.5)
+    names = ["embeddings", *(f"layer.{i}" for i in range(6)), "head"]
+    for name, layer in place.items():
+        rate = rates[names.index(layer)]
+        expected = 1.0 if layer == "head" else 0.5 ** (6 - names.index(layer))
+        assert rate == expected
+        torch.testing.assert_close(decayed[name], even[name] * rate, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size, accumulate", [(4, 2), (2, 4), (3, 5)])
+def test_accumulated_gradients_equal_the_big_batchs(data, batch_size, accumulate):
+    """48 rows; 3 x 5 leaves a last update of one batch, whose mean must be over its own three rows."""
+    seen = {}
+
+    class Stop(ft.Callback):
+        def on_train_begin(self, history, schedule, stop):
+            self.stop = stop
+
+        def on_step(self, history):
+            self.stop.set()
+
+    recipe = RECIPE.but(optimizer="sgd", lr=1.0, max_grad_norm=None, weight_decay=0.0)
+    small = recipe.but(batch_size=batch_size, gradient_accumulation_steps=accumulate)
+    run = fit(small, data, callbacks=[Stop()])
+    assert run.history.steps_per_epoch == math.ceil(math.ceil(48 / batch_size) / accumulate)
+
+    train = data.split(0).train[:48]
+    tokenizer = load_tokenizer("minilm")
+    lengths = [len(tokenizer(data.texts[i], truncation=True, max_length=48)["input_ids"]) for i in train]
+    batches = length_grouped_batches(lengths, batch_size, seed=0, epoch=0)[:accumulate]
+    rows = train[np.concatenate(batches)]
+    model = tiny_model(recipe, task="regression", labels=None, num_layers=6).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batch = tokenizer(
+        [data.texts[i] for i in rows], truncation=True, max_length=48, padding=True, return_tensors="pt"
+    )
+    labels = torch.tensor(data.targets[rows], dtype=torch.float32)
+    ((model(**batch).logits[:, 0] - labels) ** 2).mean().backward()
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            seen[name] = before[name] - run.model.state_dict()[name]
+            torch.testing.assert_close(seen[name], parameter.grad, rtol=1e-3, atol=2e-6)
+    with torch.no_grad():
+        expected = ((model(**batch).logits[:, 0] - labels) ** 2).mean().item()
+    assert run.history.loss[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_last_partial_group_is_a_mean_over_its_own_rows(data):
+    """48 rows in batches of 10, three to an update: the second update has two batches, about 18 rows."""
+    recipe = RECIPE.but(batch_size=10, gradient_accumulation_steps=3, epochs=1, lr=0.0)
+    run = fit(recipe, data)
+    assert len(run.history) == 2
+    train = data.split(0).train[:48]
+    model = tiny_model(recipe, task="regression", labels=None, num_layers=6).eval()
+    run.model.load_state_dict(model.state_dict())
+    squared = (run.predict([data.texts[i] for i in train]) - data.targets[train]) ** 2
+    lengths = [len(load_tokenizer("minilm")(data.texts[i])["input_ids"][:48]) for i in train]
+    batches = length_grouped_batches(lengths, 10, seed=0, epoch=0)
+    for update in (0, 1):
+        rows = np.concatenate(batches[3 * update : 3 * update + 3])
+        assert run.history.loss[update] == pytest.approx(squared[rows].mean(), rel=1e-4)
+
+
+def test_no_weight_decay_on_vectors(data):
+    """With the rate on and gradients off (clipped to nothing), only matrices shrink, each by (1 - lr * decay)."""
+    recipe = RECIPE.but(
+        lr=0.1, weight_decay=0.5, schedule="constant", epochs=1, batch_size=48, optimizer="bertadam"
+    )
+    recipe = recipe.but(max_grad_norm=1e-30)
+    run = fit(recipe, data)
+    start = tiny_model(recipe, task="regression", labels=None, num_layers=6)
+    for name, value in start.named_parameters():
+        factor = 1 - 0.1 * 0.5 if value.ndim > 1 else 1.0
+        torch.testing.assert_close(run.model.state_dict()[name], value * factor, rtol=1e-5, atol=1e-7)
+
+
+# ----------------------------------------------------------------------------------------------------- endings
+
+
+def test_patience(data):
+    run = fit(RECIPE.but(lr=0.0, eval_every=1, patience=3, epochs=3), data)
+    assert run.status == "early_stopped"
+    assert [e["best"] for e in run.history.evals] == [True, False, False, False]
+    assert run.test_score is not None
+
+
+@pytest.mark.parametrize("at", [1, 4, 7])
+def test_the_stop_event_ends_the_run_after_the_update_in_progress(data, at):
+    stop = threading.Event()
+
+    class Press(ft.Callback):
+        def on_step(self, history):
+            if len(history) == at:
+                stop.set()
+
+    run = fit(RECIPE, data, stop=stop, callbacks=[Press()])
+    assert run.status == "interrupted" and len(run.history) == at
+    assert run.test_score is None and (run.best_score is None) == (at < 6)
+    assert np.isfinite(run.predict(TEXTS[:3])).all()
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_step", "on_evaluate"])
+def test_an_interrupt_keeps_everything_so_far(data, event):
+    ended = []
+
+    class Press(ft.Callback):
+        def on_train_end(self, run):
+            ended.append(run)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    press = Press()
+    setattr(press, event, interrupt)
+    run = fit(RECIPE, data, callbacks=[press])
+    assert run.status == "interrupted" and ended == [run]
+    assert len(run.history) == {"on_train_begin": 0, "on_step": 1, "on_evaluate": 6}[event]
+    assert np.isfinite(run.predict(TEXTS[0]))
+
+
+def test_an_error_in_a_callback_is_raised_and_the_others_are_told(data):
+    ended = []
+
+    class Other(ft.Callback):
+        def on_train_end(self, run):
+            ended.append(run)
+
+    class Broken(ft.Callback):
+        def on_step(self, history):
+            raise ZeroDivisionError("the reader's own mistake")
+
+    with pytest.raises(ZeroDivisionError):
+        fit(RECIPE, data, callbacks=[Other(), Broken()])
+    assert ended == [None]
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_a_loss_that_is_not_finite_stops_the_run(data):
+    run = fit(RECIPE.but(lr=1e30, optimizer="sgd", max_grad_norm=None), data)
+    assert run.status == "diverged"
+    assert 0 < len(run.history) < run.history.total_steps
+    assert (
+        not (np.isfinite(run.history.loss[-1]) and np.isfinite(run.history.grad_norm[-1]))
+        or not run.history.evals
+    )
+    assert len(run.history.to_frame()) == len(run.history)
+    assert isinstance(repr(run), str)
+
+
+# ----------------------------------------------------------------------------------------------------- resuming
+
+ALL_ON = RECIPE.but(
+    epochs=3, dropout=0.1, layer_decay=0.9, warmup=3, reinit_layers=2, swa_start=1, swa_lr=1e-3, eval_every=2,
+    batch_size=5, gradient_accumulation_steps=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5, 9, 14])
+def test_resumed_runs_equal_undisturbed_ones_bit_for_bit(data, tmp_path, stop_after):
+    whole = fit(ALL_ON, data)
+    stop = threading.Event()
+
+    class Press(ft.Callback):
+        def on_step(self, history):
+            if len(history) == stop_after:
+                stop.set()
+
+    first = fit(ALL_ON, data, checkpoint_dir=tmp_path, stop=stop, callbacks=[Press()])
+    assert first.status == "interrupted"
+    second = fit(ALL_ON, data, checkpoint_dir=tmp_path, resume=True)
+    assert second.status == whole.status == "completed"
+    assert second.history == whole.history
+    assert same(weights(second), weights(whole)) and same(second.model.state_dict(), whole.model.state_dict())
+    assert (second.best_score, second.test_score, second.swa_score) == (
+        whole.best_score,
+        whole.test_score,
+        whole.swa_score,
+    )
+
+
+def test_resuming_a_finished_run_changes_nothing(data, tmp_path):
+    for recipe in (RECIPE, RECIPE.but(lr=0.0, eval_every=1, patience=2)):
+        folder = tmp_path / str(recipe.patience)
+        first = fit(recipe, data, checkpoint_dir=folder)
+        again = fit(recipe, data, checkpoint_dir=folder, resume=True)
+        assert again.status == first.status and again.history == first.history
+        assert again.test_score == first.test_score
+
+
+def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
+    fit(RECIPE, data, checkpoint_dir=tmp_path)
+    with pytest.raises(ft.CheckpointError, match="recipe.lr, recipe.seed"):
+        fit(RECIPE.but(lr=1e-4, seed=3), data, checkpoint_dir=tmp_path, resume=True)
+    with pytest.raises(ft.CheckpointError, match="fold"):
+        fit(RECIPE, data, fold=1, checkpoint_dir=tmp_path, resume=True)
+
+
+# ---------------------------------------------------------------------------------------------- all together
+
+TECHNIQUES = {
+    "llrd": {"layer_decay": 0.8},
+    "groups": {"group_lrs": [1e-4, 1e-3, 3e-3]},
+    "warmup": {"warmup": 4},
+    "reinit": {"reinit_layers": 2},
+    "swa": {"swa_start": 1},
+    "flat swa": {"swa_start": 0.5, "swa_lr": 1e-3, "swa_anneal_steps": 2},
+    "frequent": {"eval_every": 2},
+    "patience": {"patience": 2},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "bertadam": {"optimizer": "bertadam"},
+    "dropout": {"dropout": None},
+    "attention head": {"head": "attention"},
+    "rmse": {"loss": "rmse"},
+    "bert schedule": {"schedule": "warmup_stable_decay", "schedule_args": {"decay_steps": 0.5}},
+}
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations(TECHNIQUES, 2)), ids=" + ".join)
+def test_every_technique_works_with_every_other(data, pair):
+    first, second = (TECHNIQUES[name] for name in pair)
+    if {"layer_decay", "group_lrs"} <= {*first, *second} or len({*first} & {*second}):
+        pytest.skip("two settings of one thing")
+    run = fit(RECIPE.but(**first, **second), data)
+    assert run.status in ("completed", "early_stopped")
+    assert np.isfinite(run.history.loss).all() and np.isfinite(run.test_score)
+    assert (run.swa_score is not None) == (run.recipe.swa_start is not None)
+
+
+# ---------------------------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize(
+    "arguments, error",
+    [
+        ({"fold": 5}, "fold: 5"),
+        ({"fold": -1}, "fold: -1"),
+        ({"fold": True}, "fold: True"),
+        ({"fold": 1.0}, "fold: 1.0"),
+        ({"live": "yes"}, "live: 'yes'"),
+        ({"resume": True}, "resume"),
+        ({"recipe": "minilm"}, "recipe: str"),
+        ({"data": [1, 2]}, "data: list"),
+        ({"recipe": RECIPE.but(reinit_layers=7)}, "reinit_layers"),
+        ({"recipe": RECIPE.but(group_lrs=[1e-5] * 7)}, "group_lrs"),
+    ],
+)
+def test_bad_arguments_are_refused_before_training(data, arguments, error):
+    arguments = {"recipe": RECIPE, "data": data, "live": False, **arguments}
+    with pytest.raises(ft.FtlabError, match=f"^{error}"):
+        ft.fit(arguments.pop("recipe"), arguments.pop("data"), **arguments)
+
+
+def test_rmse_loss_for_classes_is_refused(classes):
+    with pytest.raises(ft.RecipeError, match="loss"):
+        fit(RECIPE.but(loss="rmse"), classes)
+
+
+def test_the_loop_can_be_read_in_one_sitting():
+    import inspect
+
+    assert len(inspect.getsource(training_loop).splitlines()) <= 45
+
+
+# ------------------------------------------------------------------------------------------------ command line
+
+
+def ftlab(*arguments, env=None):
+    return subprocess.run(
+        [sys.executable, "-m", "ftlab", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def test_fit_on_the_command_line(tmp_path):
+    done = ftlab("fit", "--data", "passages", "--layer_decay", "0.8", "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert "completed" in done.stdout and "test rmse: " in done.stdout
+    assert "it/s" in done.stderr or "steps" in done.stderr or "%" in done.stderr, "a progress bar is shown"
+    run = ft.Run.load(tmp_path / "run")
+    assert run.recipe.layer_decay == 0.8 and f"{run.test_score:.4f}" in done.stdout
+
+
+def test_all_folds_on_the_command_line(capfd):
+    assert main(["fit", "--fold", "all", "--epochs", "1", "--quiet"]) == 0
+    out, err = capfd.readouterr()
+    assert out.count("test rmse: ") == 5 and "mean test rmse over 5 folds: " in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["fit", "--lr", "-1"], "lr: -1"),
+        (["fit", "--data", "pasages"], "passages"),
+        (["fit", "--fold", "seven"], "--fold: 'seven'"),
+        (["fit", "--fold", "7"], "fold: 7"),
+        (["fit", "--paper", "bas"], "--paper: 'bas'"),
+        (["fit", "--recipe", "nowhere.json"], "--recipe: cannot read nowhere.json"),
+        (["fit", "--resume"], "resume"),
+        (["preview", "--model", "nobody/knows"], "num_layers"),
+    ],
+)
+def test_bad_input_on_the_command_line_gets_one_line(arguments, message, capfd):
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+
+
+def test_no_traceback_on_the_command_line():
+    done = ftlab("preview", "--lr", "fast")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_preview_on_the_command_line(tmp_path):
+    done = ftlab(
+        "preview", "--paper", "llrd", "--steps_per_epoch", "142", "--out", str(tmp_path / "rates.png")
+    )
+    assert done.returncode == 0 and "9.885e-07" in done.stdout
+    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
