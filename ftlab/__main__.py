@@ -90,7 +90,8 @@ def _report(run: Any) -> None:
         f"test {metric} of the averaged weights": run.swa_score,
     }
     print(
-        f"fold {run.fold}: {run.status} after {len(run.history)} of {run.history.total_steps} steps, {run.seconds:.0f} s"
+        f"fold {run.fold}: {run.status} after {len(run.history)} of {run.history.total_steps} steps, "
+        f"{run.seconds:.0f} s"
     )
     for name, value in lines.items():
         if value is not None:

@@ -55,7 +55,8 @@ def save_checkpoint(
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
-            f"{folder}: cannot write the checkpoint of step {step} ({error}); free some space or choose another checkpoint_dir"
+            f"{folder}: cannot write the checkpoint of step {step} ({error}); "
+            "free some space or choose another checkpoint_dir"
         ) from error
 
 

@@ -10,7 +10,7 @@ import math
 
 
 def is_evaluation_step(step: int, *, eval_every: int | None, steps_per_epoch: int, total_steps: int) -> bool:
-    """Tell whether to evaluate after `step` updates: every `eval_every`, and at the end of each epoch and of the run."""
+    """Tell whether to evaluate after `step` updates: every `eval_every`, and at the end of an epoch and of the run."""
     at_end_of_epoch = step % steps_per_epoch == 0 or step == total_steps
     return at_end_of_epoch or (eval_every is not None and step % eval_every == 0)
 

@@ -30,7 +30,7 @@ class History:
 
     layers: names of the places, embeddings first. metric: "rmse" or "macro_f1". total_steps: updates planned.
     loss (S,): mean training loss of the update's examples, before the update. grad_norm (S,): norm of the whole
-    gradient before clipping. lr (S, len(layers)): rate really applied to each place. seconds (S,): time since the start.
+    gradient before clipping. lr (S, len(layers)): rate really applied to each place. seconds (S,): since the start.
     evals: one dictionary an evaluation, with `step` (updates done), `epoch`, `score`, `loss`, `seconds` (its cost),
     `best` (a new best score), `swa_score` once an average exists, and for classes `accuracy`.
     """

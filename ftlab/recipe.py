@@ -43,13 +43,13 @@ class Recipe:
     dropout: float | None = 0.0
     """Probability of every dropout of model and head in [0, 1); None keeps the model's own. A regression head is
     biased by dropout (its output's scale changes between training and evaluation), hence 0 by default."""
-    epochs: int = 3
+    epochs: int = 4
     """Passes over the training part."""
     batch_size: int = 16
     """Examples in one forward and backward pass."""
     gradient_accumulation_steps: int = 1
     """Batches whose gradients make one optimizer update (a step)."""
-    lr: float = 1e-4
+    lr: float = 2e-4
     """Peak rate of the top layer, and of everything while the layer-wise techniques are off."""
     head_lr: float | None = None
     """Peak rate of the head; None: `lr`."""
@@ -94,7 +94,8 @@ class Recipe:
         _check_schedule_args(self.schedule, self.schedule_args)
         if self.group_lrs is not None and self.layer_decay != 1.0:
             raise RecipeError(
-                f"group_lrs and layer_decay={self.layer_decay:g} exclude each other; set layer_decay=1.0 or group_lrs=None"
+                f"group_lrs and layer_decay={self.layer_decay:g} exclude each other; "
+                "set layer_decay=1.0 or group_lrs=None"
             )
         if self.swa_start is not None and self.swa_start >= self.epochs:
             raise RecipeError(
@@ -102,7 +103,8 @@ class Recipe:
             )
 
     def __hash__(self) -> int:
-        return hash(self.to_json())
+        values = [getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "schedule_args"]
+        return hash((*values, *sorted(self.schedule_args.items())))
 
     def __repr__(self) -> str:
         """Show only what differs from the defaults."""

@@ -15,10 +15,11 @@ from ftlab.models import layer_map
 
 
 def reinit_top_layers(model: nn.Module, n: int) -> list[str]:
-    """Give the top `n` layers and the pooler fresh weights from the model's own initialiser; return their names.
+    """Give the top `n` layers, the final norm and the pooler fresh weights; return their parameters' names.
 
-    For BERT: Linear weights normal(0, initializer_range), biases 0, LayerNorm weights 1 and biases 0. Everything below
-    stays as it is, bit for bit. n = 0 changes nothing. Fresh weights come from torch's global random state.
+    The model's own initialiser is used; for BERT: Linear weights normal(0, initializer_range), biases 0, LayerNorm
+    weights 1 and biases 0. Everything below stays as it is, bit for bit. n = 0 changes nothing. The fresh weights
+    come from torch's global random state.
 
     Since version 5, `transformers` marks every loaded parameter with `_is_hf_initialized`, and its initialiser then
     skips it without a word; the marks are removed here first, and a matrix that stayed as it was is an error.
@@ -33,9 +34,7 @@ def reinit_top_layers(model: nn.Module, n: int) -> list[str]:
         raise ModelError(
             f"reinit_layers: {n} layers of a model that has {layers.num_layers}; give 0 to {layers.num_layers}"
         )
-    fresh: list[nn.Module] = list(layers.blocks[-n:])
-    if layers.pooler is not None:
-        fresh.append(layers.pooler)
+    fresh = [m for m in (*layers.blocks[-n:], layers.final_norm, layers.pooler) if m is not None]
     inside = {id(p) for module in fresh for p in module.parameters()}
     named = {name: p for name, p in model.named_parameters() if id(p) in inside}
     before = {name: p.detach().clone() for name, p in named.items()}
@@ -45,9 +44,7 @@ def reinit_top_layers(model: nn.Module, n: int) -> list[str]:
             parameter._is_hf_initialized = False
         for module in fresh:
             for part in module.modules():
-                if isinstance(
-                    part, Conv1D
-                ):  # the initialiser of openai-gpt leaves these to their constructor
+                if isinstance(part, Conv1D):  # openai-gpt's initialiser leaves these to their constructor
                     nn.init.normal_(part.weight, std=0.02)
                     nn.init.zeros_(part.bias)
                 initialise(part)

@@ -17,6 +17,7 @@ from ftlab.data import evaluation_batches
 from ftlab.errors import CheckpointError, DataError
 from ftlab.evaluate import predict_logits, predictions_from_logits
 from ftlab.history import History
+from ftlab.hub import quiet
 from ftlab.models import load_pretrained, load_tokenizer
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 class Run:
     """The outcome of fine-tuning with one recipe on one fold.
 
-    status: "completed", "early_stopped" (patience ran out), "interrupted" (by the reader) or "diverged" (the loss or the
-    gradient was no longer a finite number). best_score: the best score on the validation part, the one that
-    was selected on, so it flatters. test_score: score of that best checkpoint on the test part, looked at once. swa_score:
-    score of the averaged weights on the test part. A score that was not measured is None.
+    status: "completed", "early_stopped" (patience ran out), "interrupted" (by the reader) or "diverged" (the loss or
+    the gradient was no longer a finite number). best_score: the best score on the validation part, the one that was
+    selected on, so it flatters. test_score: score of that best checkpoint on the test part, looked at once.
+    swa_score: score of the averaged weights on the test part. A score that was not measured is None.
     targets, predictions: the test part, of the model that `predict` uses.
     """
 
@@ -107,13 +108,15 @@ class Run:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model and tokenizer; with head="auto" `transformers.pipeline` loads the folder as it is."""
-        self.final_model.save_pretrained(folder)
+        with quiet():
+            self.final_model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     def save(self, folder: str | Path) -> None:
         """Write the whole run to a new folder; `Run.load` reads it back with the same numbers.
 
-        Written under another name first, so a crash leaves no half of a run. Raises CheckpointError if the folder exists.
+        Written under another name first, so a crash leaves no half of a run. Raises CheckpointError if the folder
+        exists already.
         """
         folder = Path(folder)
         if folder.exists():
@@ -122,10 +125,11 @@ class Run:
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
-            self.model.save_pretrained(partial / "model")
+            with quiet():
+                self.model.save_pretrained(partial / "model")
+                if self.swa_model is not None:
+                    self.swa_model.save_pretrained(partial / "swa_model")
             self.tokenizer.save_pretrained(partial / "model")
-            if self.swa_model is not None:
-                self.swa_model.save_pretrained(partial / "swa_model")
             (partial / "recipe.json").write_text(self.recipe.to_json(), encoding="utf-8")
             self.history.to_json(partial / "history.json")
             summary = {name: getattr(self, name) for name in _SUMMARY}

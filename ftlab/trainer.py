@@ -1,7 +1,7 @@
 """The training loop: fit(recipe, data) -> Run.
 
-`training_loop` is the whole of it, one visible line for each technique; `fit` sets the stage before and takes the scores
-after. Devices, mixed precision and several processes are `accelerate`'s work.
+`training_loop` is the whole of it, one visible line for each technique; `fit` sets the stage before and takes the
+scores after. Devices, mixed precision and several processes are `accelerate`'s work.
 """
 
 from __future__ import annotations
@@ -85,10 +85,11 @@ def fit(
 ) -> Run:
     """Fine-tune with `recipe` on the train part of a fold, select on its validation part, score its test part once.
 
-    live: curves in a notebook or a progress bar in a terminal; "widget" draws the curves with ipywidgets; False or "off"
-    is silent. callbacks: `Callback` objects. checkpoint_dir: a folder to save to at every evaluation; with `resume` the
-    newest checkpoint there is continued, bit for bit as if nothing had happened. stop: an event that, once set, ends
-    the run after the update in progress, as Ctrl-C or interrupting the kernel does at once; everything up to then is kept.
+    live: curves in a notebook or a progress bar in a terminal; "widget" draws the curves with ipywidgets; False or
+    "off" is silent. callbacks: `Callback` objects. checkpoint_dir: a folder to save to at every evaluation; with
+    `resume` the newest checkpoint there is continued, bit for bit as if nothing had happened. stop: an event that, once
+    set, ends the run after the update in progress. Ctrl-C, or interrupting the kernel, ends it at once; either way
+    everything up to then is kept.
 
     The same recipe, data, fold and number of threads give the same numbers on a CPU, bit for bit, and the global random
     state is left alone. With FTLAB_PRESET=tiny in the environment a small random model is trained on a few rows.

@@ -22,6 +22,8 @@ def test_but_and_diff():
     assert repr(changed) == "Recipe(layer_decay=0.8)"
     assert changed != base and changed == base.but(layer_decay=0.8)
     assert len({base, changed, base.but(layer_decay=0.8)}) == 2
+    assert hash(base.but(warmup=0)) == hash(base.but(warmup=0.0)) and base.but(warmup=0) == base.but(warmup=0.0)
+    assert len({base.but(schedule="cosine", schedule_args={"num_cycles": n}) for n in (1, 2, 2.0)}) == 2
 
 
 def test_a_recipe_cannot_be_changed():
@@ -65,7 +67,7 @@ BAD = {
     "schedule_args": [None, 3, {"power": 2}, {1: 2}],
     "warmup": [-1, 1.0, 1.5, -0.1, None, "50", True, float("nan")],
     "reinit_layers": [-1, 1.5, None],
-    "swa_start": [-1, 3, 4.0, "2", float("nan")],
+    "swa_start": [-1, 4, 5.0, "2", float("nan")],
     "swa_lr": [-1e-6, "x"],
     "swa_anneal_steps": [-1, 2.5, None],
     "eval_every": [0, -10, 2.5],

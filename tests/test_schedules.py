@@ -205,8 +205,8 @@ def test_number_of_layers_from_a_folder(tmp_path):
 @pytest.mark.parametrize(
     "recipe, arguments, field",
     [
-        (Recipe(warmup=82), {}, "warmup"),
-        (Recipe(swa_start=2.999), {}, "swa_start"),
+        (Recipe(warmup=109), {}, "warmup"),
+        (Recipe(swa_start=3.999), {}, "swa_start"),
         (Recipe(reinit_layers=7), {}, "reinit_layers"),
         (Recipe(group_lrs=[1e-5] * 7), {}, "group_lrs"),
         (Recipe(), {"steps_per_epoch": 0}, "steps_per_epoch"),

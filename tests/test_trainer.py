@@ -20,7 +20,8 @@ from ftlab.models import load_tokenizer, tiny_model
 from ftlab.trainer import training_loop
 
 TEXTS = [
-    f"{'The cat sat on the mat and looked at the dog. ' * (1 + i % 4)}{'Notwithstanding epistemology. ' * (i % 3)}Number {i}."
+    "The cat sat on the mat and looked at the dog. " * (1 + i % 4)
+    + f"{'Notwithstanding epistemology. ' * (i % 3)}Number {i}."
     for i in range(120)
 ]
 
