@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +215,12 @@ class History:
 
 
 class Callback:
-    """Base class for things that follow a run: override what you need; nothing may be changed through it."""
+    """Base class for things that follow a run: override what you need; nothing may be changed through it.
+
+    `fit` sets `predict`: row numbers of its data -> predictions (n,) of the model as it is at that moment.
+    """
+
+    predict: Callable[[np.ndarray], np.ndarray]
 
     def on_train_begin(self, history: History, schedule: LRSchedule, stop: threading.Event) -> None:
         """Called once before the first update; setting `stop` ends the run after the update in progress."""

@@ -124,6 +124,8 @@ def fit(
             model=job.bare_model,
             tokenizer=job.tokenizer,
         )
+        for callback in job.callbacks:
+            callback.predict = lambda rows: predictions_from_logits(data.task, job.predict(job.model, np.asarray(rows)))
         try:
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
             run.status = training_loop(job, recipe)

@@ -22,8 +22,10 @@ from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import SCHEDULES, preview
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-EVERYTHING = Recipe(epochs=3, lr=1e-4, layer_decay=0.8, warmup=5, head_lr=2e-4, swa_start=1, swa_lr=2e-5, schedule="polynomial",
-                    schedule_args={"power": 2.0})  # fmt: skip
+EVERYTHING = Recipe(
+    epochs=3, lr=1e-4, layer_decay=0.8, warmup=5, head_lr=2e-4, swa_start=1, swa_lr=2e-5, schedule="polynomial",
+    schedule_args={"power": 2.0},
+)  # fmt: skip
 
 
 def labels(picture):

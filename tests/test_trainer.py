@@ -333,6 +333,22 @@ def test_an_interrupt_keeps_everything_so_far(data, event):
     assert np.isfinite(run.predict(TEXTS[0]))
 
 
+def test_callbacks_can_ask_for_predictions_and_change_nothing_by_it(data):
+    test = data.split(0).test[:24]
+    seen = []
+
+    class Look(ft.Callback):
+        def on_evaluate(self, history):
+            seen.append(self.predict(test))
+
+    recipe = RECIPE.but(dropout=0.1, eval_every=2)
+    plain, looked = fit(recipe, data), fit(recipe, data, callbacks=[Look()])
+    assert looked.history == plain.history and same(weights(looked), weights(plain))
+    best = [e["best"] for e in looked.history.evals]
+    np.testing.assert_array_equal(seen[len(best) - 1 - best[::-1].index(True)], looked.predictions)
+    assert not np.array_equal(seen[0], seen[-1])
+
+
 def test_an_error_in_a_callback_is_raised_and_the_others_are_told(data):
     ended = []
 

@@ -399,6 +399,7 @@ class Panel(ABC):
 
     def adapt(self) -> None:
         """Bring the ranges of controls into line with each other; called before every drawing."""
+        return None
 
     def changes(self) -> dict[str, Any]:
         """Return the recipe's fields that the controls decide."""
