@@ -187,6 +187,7 @@ def _read_delimited(path: Path) -> Table:
 def _check_utf8(path: Path) -> None:
     """Raise DataError with the first byte that is not UTF-8; reads a line at a time."""
     position = 0
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):  # noqa: B007 (the error names the line)
             try:
                 line.decode()
