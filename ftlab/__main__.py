@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
 def fit_command(args: argparse.Namespace) -> int:
     """Train on one fold or on all, print status and scores, and save the run if asked to."""
     recipe = _recipe(args)
-    from ftlab.data import load_data  # torch and transformers are loaded only by the commands that need them
+    from accelerate import PartialState  # torch and transformers are loaded only by the commands that need them
+
+    from ftlab.data import load_data
     from ftlab.trainer import fit
 
     data = load_data(args.data, text=args.text, target=args.target, task=args.task)
@@ -57,15 +59,17 @@ def fit_command(args: argparse.Namespace) -> int:
             resume=args.resume,
         )
         runs.append(run)
-        _report(run)
-        if args.out:
+        speaks = PartialState().is_main_process  # under `accelerate launch` one process reports and saves
+        if speaks:
+            _report(run)
+        if args.out and speaks:
             run.save(Path(args.out, suffix))
         if run.status == "interrupted":
             return 130
     if len(runs) > 1:
         metric = runs[0].history.metric
         tests = [r.test_score if r.swa_score is None else r.swa_score for r in runs]
-        if None not in tests:
+        if None not in tests and speaks:
             print(f"mean test {metric} over {len(runs)} folds: {sum(tests) / len(tests):.4f}")
     return 1 if any(run.status == "diverged" for run in runs) else 0
 

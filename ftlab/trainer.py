@@ -132,17 +132,15 @@ def fit(
             if run.status != "interrupted":
                 _score(run, job)
         except KeyboardInterrupt:
-            run.status, run.test_score, run.swa_score, run.targets, run.predictions = (
-                "interrupted",
-                *[None] * 4,
-            )
+            run.status = "interrupted"
+            run.test_score = run.swa_score = run.targets = run.predictions = None
         except BaseException:
             job.notify("on_train_end", None)
             raise
     job.restore_best_weights()
     job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)  # mixed precision ends with the run
     run.best_score = job.best.score
-    run.swa_model = job.averager.model if job.averager and job.averager.num_updates else None
+    run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
     run.seconds = time.perf_counter() - began
     job.notify("on_train_end", run)
     return run
@@ -156,7 +154,7 @@ def _score(run: Run, job: Job) -> None:
         logits = job.predict(job.model, job.split.test)
         run.test_score = scores(run.task, logits, run.targets)["score"]
         run.predictions = predictions_from_logits(run.task, logits)
-    if job.averager and job.averager.num_updates:
+    if job.has_average and run.status != "diverged":
         logits = job.predict(job.averager.model, job.split.test)
         run.swa_score = scores(run.task, logits, run.targets)["score"]
         run.predictions = predictions_from_logits(run.task, logits)
@@ -195,6 +193,11 @@ class Job:
         self.collate = DataCollatorWithPadding(self.tokenizer)
         self.started = time.perf_counter()
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+
+    @property
+    def has_average(self) -> bool:
+        """Whether weights have been averaged yet."""
+        return self.averager is not None and self.averager.num_updates > 0
 
     def batches_of(self, step: int) -> list[np.ndarray]:
         """Rows of the batches that make update `step`: one, or several under accumulation; the last may be fewer."""
@@ -266,9 +269,10 @@ class Job:
         began = time.perf_counter()
         rows, task = self.split.validation, self.data.task
         result = scores(task, self.predict(self.model, rows), self.data.targets[rows])
-        if self.averager and self.averager.num_updates:
+        if self.has_average:
             averaged = scores(task, self.predict(self.averager.model, rows), self.data.targets[rows])
             result["swa_score"] = averaged["score"]
+            result["swa_distance"] = self.averager.distance(self.bare_model)
         best = self.best.update(result["score"])
         if best:
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.bare_model.state_dict().items()}

@@ -15,6 +15,7 @@ import torch
 
 import ftlab as ft
 from ftlab.__main__ import main
+from ftlab.checkpoint import load_checkpoint
 from ftlab.data import length_grouped_batches
 from ftlab.models import load_tokenizer, tiny_model
 from ftlab.trainer import training_loop
@@ -190,6 +191,20 @@ def test_the_history_holds_the_previewed_rates_bit_for_bit(data):
     expected = ft.preview(recipe, steps_per_epoch=6, num_layers=6)
     np.testing.assert_array_equal(run.history.lr, expected.lr)
     assert run.history.layers == expected.layers and run.history.swa_step == expected.swa_step == 9
+
+
+def test_the_distance_to_the_average_is_measured_while_there_is_one(data, tmp_path):
+    """By hand, in NumPy: from the weights saved at the last evaluation to those of the averaged model."""
+    run = fit(RECIPE.but(swa_start=1, eval_every=2), data, checkpoint_dir=tmp_path)
+    assert ["swa_distance" in e for e in run.history.evals] == [e["step"] > 6 for e in run.history.evals]
+    tensors, state = load_checkpoint(tmp_path)
+    assert state["step"] == 12
+    gaps = [
+        tensors["model"][name].double().numpy() - averaged.detach().double().numpy()
+        for name, averaged in run.swa_model.named_parameters()
+    ]
+    expected = math.sqrt(sum((gap**2).sum() for gap in gaps))
+    assert run.history.evals[-1]["swa_distance"] == pytest.approx(expected, rel=1e-4) and expected > 0
 
 
 def test_every_parameter_moves_at_its_own_rate(data):
@@ -376,6 +391,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(data):
     )
     assert len(run.history.to_frame()) == len(run.history)
     assert isinstance(repr(run), str)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_after_divergence_the_best_checkpoint_is_used_and_not_a_broken_average(data):
+    """The rate explodes when averaging begins: the first epoch's checkpoint must be what is handed back."""
+    recipe = RECIPE.but(lr=1e-3, optimizer="sgd", max_grad_norm=None, swa_start=1, swa_lr=1e30, swa_anneal_steps=0)
+    run = fit(recipe, data)
+    assert run.status == "diverged" and len(run.history.evals) >= 1
+    assert run.swa_model is None and run.swa_score is None
+    assert math.isfinite(run.test_score) and math.isfinite(run.best_score)
+    assert np.isfinite(run.predict(TEXTS[:3])).all()
 
 
 # ----------------------------------------------------------------------------------------------------- resuming
