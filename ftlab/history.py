@@ -33,7 +33,8 @@ class History:
     loss (S,): mean training loss of the update's examples, before the update. grad_norm (S,): norm of the whole
     gradient before clipping. lr (S, len(layers)): rate really applied to each place. seconds (S,): since the start.
     evals: one dictionary an evaluation, with `step` (updates done), `epoch`, `score`, `loss`, `seconds` (its cost),
-    `best` (a new best score), `swa_score` once an average exists, and for classes `accuracy`.
+    `best` (a new best score), once an average exists its `swa_score` and `swa_distance` (Euclidean, from the present
+    weights), and for classes `accuracy`.
     """
 
     def __init__(

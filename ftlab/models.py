@@ -231,7 +231,7 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
 
     `head="auto"` is the hub's own ...ForSequenceClassification, so that `save_pretrained` loads in a plain
     `pipeline("text-classification")`. Its head is fresh unless the checkpoint has one of the same shape.
-    MiniLM's checkpoint brings a trained pooler, on which BERT's classifier stands: only the classifier (385
+    MiniLM's checkpoint brings a pooler, on which BERT's classifier stands: only the classifier (385
     parameters) is fresh. "pooler", "mean", "attention" and "concat4" are `ftlab.heads`. A fresh head depends
     on recipe.seed alone; torch's global random state is left as it was. Weights are read from safetensors
     only, and no code from the hub is run.

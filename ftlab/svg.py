@@ -437,6 +437,7 @@ def bar_chart(
     label: str = "",
     colours: Sequence[Colour] | None = None,
     notes: Sequence[str] | None = None,
+    strokes: Sequence[float] | None = None,
     width: int = 640,
     height: int | None = None,
     log_x: bool = False,
@@ -445,18 +446,21 @@ def bar_chart(
 ) -> str:
     """Draw one horizontal bar a name, the first name on top, with its value written at its end, as SVG text.
 
-    notes: texts to write in place of the values. colours: one a bar. log_x: logarithmic lengths; a bar of 0
+    notes: texts to write in place of the values. colours: one a bar. strokes: second values to compare with,
+    each a vertical stroke across its bar; NaN for none. log_x: logarithmic lengths; a bar of 0
     or below is left out. The height follows from the number of bars unless it is given. Sizes are in CSS
     pixels.
     """
     values = _finite(np.asarray(values, dtype=np.float64), log_x)
+    others = np.full(len(values), np.nan) if strokes is None else _finite(np.asarray(strokes), log_x)
     height = height or 76 + 19 * max(1, len(names))
     notes = notes or [number(v) if np.isfinite(v) else "none" for v in values.tolist()]
     colours = colours or [BLUE] * len(names)
     top, bottom = 30.0, height - 42.0
     left = 16 + _CHARACTER * max((len(n) for n in names), default=4)
     end = width - 14 - _CHARACTER * max((len(n) for n in notes), default=0)
-    seen = values[np.isfinite(values)]
+    seen = np.concatenate([values, others])
+    seen = seen[np.isfinite(seen)]
     if not len(seen):
         return _svg(width, height, title, label, [_text(width / 2, (top + bottom) / 2, empty, "middle")])
     if log_x:
@@ -484,6 +488,12 @@ def bar_chart(
                 f'<g {_colour(colour)}><rect x="{min(base, tip):.1f}" y="{y - 0.36 * step:.1f}" '
                 f'fill="currentColor" width="{abs(tip - base):.1f}" height="{0.72 * step:.1f}"/></g>'
             )
+        if math.isfinite(others[i]):  # a light edge, or it would be lost on a dark bar
+            at = float(np.clip(scale(others[i]), left, end))
+            stroke = f'<path d="M{at:.1f},{y - 0.48 * step:.1f}v{0.96 * step:.1f}" stroke='
+            body.append(f'{stroke}"var(--jp-layout-color0,#fff)" stroke-width="6"/>')
+            body.append(f'{stroke}"currentColor" stroke-width="2.5"/>')
+            tip = max(tip, at)
         if i in pick(len(names), int((bottom - top) / 12)):
             body.append(_text(left - 6, y + 4, name, "end"))
             body.append(_text(max(tip, base) + 5, y + 4, note))

@@ -18,6 +18,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,13 @@ class TestAtEachLook(ft.Callback):
         self.rows = data.split(fold).test
         self.targets = data.targets[self.rows]
         self.scores: list[float] = []
+        self.seconds: list[float] = []
 
     def on_evaluate(self, history: ft.History) -> None:
+        began = time.perf_counter()
         errors = self.predict(self.rows) - self.targets
         self.scores.append(float(np.sqrt(np.mean(errors**2))))
+        self.seconds.append(time.perf_counter() - began)
 
 
 def measure(technique: str, fold: int, seed: int) -> dict:
@@ -59,6 +63,8 @@ def measure(technique: str, fold: int, seed: int) -> dict:
         for e, score in zip(run.history.evals, test.scores, strict=True)
     ]
     per_epoch = [look for look in looks if look["step"] % run.history.steps_per_epoch == 0]
+    # The time that looking took before the last step; the last look comes after it.
+    looking = sum(test.seconds[:-1]) + sum(e["seconds"] for e in run.history.evals[:-1])
     chosen = min(per_epoch, key=lambda look: look["validation"])
     return {
         "technique": technique,
@@ -73,7 +79,7 @@ def measure(technique: str, fold: int, seed: int) -> dict:
         "swa_test": run.swa_score,
         "looks": looks,
         "loss": [round(value, 6) for value in run.history.loss.tolist()],
-        "training_seconds": round(run.seconds - sum(e["seconds"] for e in run.history.evals), 1),
+        "training_seconds": round(run.history.seconds[-1] - looking, 1),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ftlab import plots, svg
-from ftlab.panels.base import Choice, Number, Panel, Switch
+from ftlab.panels import fields
+from ftlab.panels.base import Panel
 from ftlab.recipe import Recipe
-from ftlab.schedules import SCHEDULES, LRSchedule, preview
+from ftlab.schedules import LRSchedule, preview
 
 
 class SchedulePanel(Panel):
@@ -25,80 +26,15 @@ class SchedulePanel(Panel):
     ) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
-        in_steps = isinstance(recipe.warmup, int) and recipe.warmup > 0
-        rates = {"low": 1e-7, "high": 1e-2, "log": True}
-        self.epochs = Number(
-            "epochs", "epochs", recipe.epochs, 1, 20, integer=True, help="passes over the training part"
-        )
-        self.lr = Number("lr", "rate (lr)", recipe.lr, **rates, help="peak rate of the top layer")
-        self.head_lr = Number(
-            "head_lr",
-            "head's rate",
-            recipe.head_lr,
-            **rates,
-            optional="own rate",
-            start=recipe.lr,
-            help="peak rate of the head; off: the same as the top layer",
-        )
-        self.layer_decay = Number(
-            "layer_decay",
-            "layer decay",
-            recipe.layer_decay,
-            0,
-            1,
-            step=0.01,
-            help="factor from a layer's rate to the one below it; 1: off, 0: only the top layer learns",
-        )
-        self.schedule = Choice(
-            "schedule",
-            "schedule",
-            recipe.schedule,
-            tuple(SCHEDULES),
-            help="how the rate falls after the warm-up",
-        )
-        self.warmup = Number(
-            "warmup",
-            "warm-up (share)",
-            0.0 if in_steps else float(recipe.warmup),
-            0,
-            0.9,
-            step=0.01,
-            help="share of the run over which the rate rises from 0",
-        )
-        self.warmup_steps = Number(
-            "warmup_steps",
-            "warm-up steps",
-            recipe.warmup if in_steps else None,
-            0,
-            recipe.epochs * steps_per_epoch,
-            integer=True,
-            optional="in steps",
-            start=0,
-            help="the warm-up as a number of steps, in place of the share",
-        )
-        self.swa_start = Number(
-            "swa_start",
-            "averaging from",
-            recipe.swa_start,
-            0,
-            recipe.epochs - 0.5,
-            step=0.5,
-            optional="average",
-            start=max(0, recipe.epochs - 1),
-            help="epoch, counted from 0, from which weights are averaged (SWA); off: never",
-        )
-        self.swa_lr = Number(
-            "swa_lr",
-            "averaging rate",
-            recipe.swa_lr,
-            **rates,
-            optional="flat rate",
-            start=recipe.lr / 2 or 1e-7,
-            help="one rate for all layers while averaging; off: each layer keeps the rate it had",
-        )
-        self.log_axis = Switch(
-            "log_axis", "logarithmic axis", False, help="shows small rates; equal ratios look equal"
-        )
+        self.epochs = fields.epochs(recipe)
+        self.lr = fields.lr(recipe)
+        self.head_lr = fields.head_lr(recipe)
+        self.layer_decay = fields.layer_decay(recipe)
+        self.schedule = fields.schedule(recipe)
+        self.warmup, self.warmup_steps = fields.warmup(recipe, recipe.epochs * steps_per_epoch)
+        self.swa_start = fields.swa_start(recipe, latest=recipe.epochs - 0.5)
+        self.swa_lr = fields.swa_lr(recipe)
+        self.log_axis = fields.log_axis()
         training = [self.epochs, self.lr, self.head_lr, self.layer_decay, self.schedule]
         averaging = [self.swa_start, self.swa_lr]
         super().__init__(recipe, [*training, self.warmup, self.warmup_steps, *averaging, self.log_axis])
