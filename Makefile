@@ -48,8 +48,8 @@ lab: $(STAMP) ## open JupyterLab at notebook 01 (no display: serve and print the
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Offline, and apart from the user's own settings. The modules first, then every notebook on the tiny preset, cell by
-# cell, in one process: nbval adds what its kernels covered to the first run's coverage.
-IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1
+# cell, in one process (one thread: the models are tiny): nbval adds what its kernels covered to the first run's coverage.
+IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 test: $(STAMP) ## run every test and every notebook, offline; coverage must reach 90 %
 	@mkdir -p "$(OWN_HOME)"
 	$(IN_TEST) $(BIN)/python -m pytest --cov=ftlab --cov-report=

@@ -120,7 +120,7 @@ def extremes(tmp_path_factory):
     }
 
 
-SHORT = ft.Recipe(max_length=32, batch_size=8, lr=2e-4)
+SHORT = ft.Recipe(max_length=32, batch_size=8, lr=2e-4, epochs=3)
 
 
 def test_the_real_model_learns_and_the_scores_are_what_they_say(extremes, monkeypatch):
