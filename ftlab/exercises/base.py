@@ -8,6 +8,7 @@ from typing import Any
 from ftlab.errors import ExerciseError
 
 CHECKS: dict[str, Callable[[Any], tuple[bool, str]]] = {}
+"""Exercise "NN.k" of notebook NN -> the function that checks its answer."""
 
 
 def check(name: str, answer: Any) -> bool | None:
@@ -26,6 +27,8 @@ def check(name: str, answer: Any) -> bool | None:
 
 
 def exercise(name: str) -> Callable:
+    """Register the decorated function as the check of exercise `name`; it returns the verdict and a hint."""
+
     def register(function: Callable) -> Callable:
         CHECKS[name] = function
         return function
@@ -34,6 +37,7 @@ def exercise(name: str) -> Callable:
 
 
 def number(name: str, answer: Any) -> float:
+    """Return the answer as a number. Raises ExerciseError for anything else."""
     try:
         return float(answer)
     except (TypeError, ValueError):
@@ -41,6 +45,7 @@ def number(name: str, answer: Any) -> float:
 
 
 def function(name: str, answer: Any) -> Callable:
+    """Return the answer if it can be called. Raises ExerciseError for anything else."""
     if not callable(answer):
         raise ExerciseError(f"{name}: wants a function, got {type(answer).__name__}")
     return answer

@@ -100,6 +100,7 @@ def draw_lines(
 
 
 def draw_marks(axes: Axes, marks: Sequence[svg.Mark]) -> None:
+    """Draw vertical lines with their labels, one below the other; a mark without a label stays faint."""
     for row, mark in enumerate(sorted(marks, key=lambda m: (not m.label, m.x))):
         if mark.label:
             axes.axvline(mark.x, color="black", linewidth=0.9, linestyle=(0, (3, 3)), alpha=0.7)
@@ -119,6 +120,7 @@ def draw_marks(axes: Axes, marks: Sequence[svg.Mark]) -> None:
 
 
 def dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Give a pane its title, labels and grid, as all panes have them."""
     axes.set_title(title, fontsize=10, loc="left", fontweight="bold")
     axes.set_xlabel(x_label, fontsize=9)
     axes.set_ylabel(y_label, fontsize=9)

@@ -145,6 +145,7 @@ def schedule_marks(schedule: LRSchedule) -> list[svg.Mark]:
 
 
 def step_label(source: LRSchedule | History) -> str:
+    """Label the axis of steps with how many make an epoch."""
     return f"step ({source.steps_per_epoch} an epoch)"
 
 
@@ -171,6 +172,7 @@ def describe(source: Run | History | LRSchedule | Picture) -> str:
 
 
 def describe_schedule(schedule: LRSchedule) -> str:
+    """Say in one sentence the highest and the last rates of a schedule, and where its phases begin."""
     peaks = schedule.lr.max(axis=0)
     parts = [
         f"{name} {svg.number(peaks[i])} at step {schedule.steps[schedule.lr[:, i].argmax()]}"
