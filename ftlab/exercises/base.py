@@ -17,7 +17,7 @@ def check(name: str, answer: Any) -> bool | None:
     Raises ExerciseError for an unknown exercise, or for an answer of the wrong kind, saying what kind is wanted.
     """
     if name not in CHECKS:
-        raise ExerciseError(f"exercise {name!r} is unknown; there are {', '.join(CHECKS)}")
+        raise ExerciseError(f"exercise {name!r} is unknown; there are {', '.join(sorted(CHECKS))}")
     if answer is None or answer is Ellipsis:
         print(f"{name}: no answer yet. Put yours in place of `...` and run the cell again.")
         return None
