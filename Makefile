@@ -1,6 +1,6 @@
 # `make` lists the targets. What they make stands in .venv and .cache; `make clean` removes both.
 .DEFAULT_GOAL := help
-.PHONY: help lab test browser notebooks pins clean
+.PHONY: help lab test browser notebooks results pins clean
 
 # The Python that .venv is made from: make lab PYTHON=python3.12
 PYTHON ?= python3
@@ -48,19 +48,33 @@ lab: $(STAMP) ## open JupyterLab at notebook 01 (no display: serve and print the
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Offline, and apart from the user's own settings. The modules first, then every notebook on the tiny preset, cell by
-# cell, in one process (one thread: the models are tiny): nbval adds what its kernels covered to the first run's coverage.
+# cell: nbval adds what its kernels covered to the first run's coverage. As many processes as cores, each on one thread,
+# since the models are tiny, and a file's tests in one process, since they share what takes long to make.
 IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+SHARED_OUT := --numprocesses auto --dist loadfile
 test: $(STAMP) ## run every test and every notebook, offline; coverage must reach 90 %
 	@mkdir -p "$(OWN_HOME)"
-	$(IN_TEST) $(BIN)/python -m pytest --cov=ftlab --cov-report=
-	$(IN_TEST) FTLAB_PRESET=tiny $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
-	  --cov=ftlab --cov-append --cov-report=term --cov-fail-under=90 notebooks
+	$(IN_TEST) $(BIN)/python -m pytest $(SHARED_OUT) --cov=ftlab --cov-report=
+	$(IN_TEST) FTLAB_PRESET=tiny $(BIN)/python -m pytest $(SHARED_OUT) --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=300 --cov=ftlab --cov-append --cov-report=term --cov-fail-under=90 notebooks
 
 browser: $(STAMP) ## test JupyterLab in a real Chromium; installs nothing, says what is missing
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
 
 notebooks: $(STAMP) ## run the notebooks for real and store their cleaned outputs
 	$(BIN)/python notebooks/execute.py
+
+# Each study goes on where it stopped; what its file in data/results holds already is not trained again. Start the same
+# command on other machines with STORAGE=postgresql://... to share the work.
+STORAGE ?= sqlite:///.cache/study.db
+STUDY = $(BIN)/python -m ftlab study --storage "$(STORAGE)" --name $(1) --out data/results/$(1).jsonl
+results: $(STAMP) ## train what the committed studies lack, for hours, and print their tables
+	@mkdir -p .cache
+	$(call STUDY,techniques) --recipes techniques --folds 5 --seeds 3 --test_looks
+	$(call STUDY,pairs) --recipes baseline pairs --folds 5 --seeds 1
+	$(call STUDY,few_samples) --recipes few_samples --folds 1 --seeds 10 --n_train 50 100 200
+	$(BIN)/python -m ftlab results data/results/techniques.jsonl
+	$(BIN)/python -m ftlab results data/results/pairs.jsonl
 
 pins: ## resolve constraints.txt again for Python 3.10 and later (needs uv); UPGRADE=package moves a pin
 	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \

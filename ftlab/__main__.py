@@ -1,10 +1,14 @@
-"""The command line: `python -m ftlab fit` trains, `python -m ftlab preview` shows every layer's rate.
+"""The command line: `fit` trains, `preview` shows every layer's rate, `study` compares recipes, `results` sums up.
 
     python -m ftlab fit --data passages
     python -m ftlab fit --data mine.csv --text review --target stars --lr 5e-5 --layer_decay 0.9 --fold all
     python -m ftlab preview --paper llrd+warmup --steps_per_epoch 142
+    python -m ftlab study --recipes techniques --folds 5 --seeds 3 --storage sqlite:///study.db --out cells.jsonl
+    python -m ftlab study --search layer_decay=0.6:1.0 reinit_layers=0:4 lr=1e-5:1e-3:log --trials 30
+    python -m ftlab results cells.jsonl
 
-Every field of a Recipe is an option of the same name. Several processes: `accelerate launch -m ftlab fit ...`.
+Every field of a Recipe is an option of the same name. Several processes: `accelerate launch -m ftlab fit ...` for one
+run, or the same `study` command several times.
 """
 
 from __future__ import annotations
@@ -85,6 +89,44 @@ def preview_command(args: argparse.Namespace) -> int:
     return 0
 
 
+def study_command(args: argparse.Namespace) -> int:
+    """Train the open cells of a study, or search; return 1 if cells are left that could not be trained."""
+    base = _recipe(args)
+    from ftlab.data import load_data
+    from ftlab.search import find_recipe
+    from ftlab.study import Study
+
+    data = load_data(args.data, text=args.text, target=args.target, task=args.task)
+    folds = _counts("--folds", args.folds or ["1" if args.search else "5"])
+    if args.search:
+        space = dict(_field_values(text) for text in args.search)
+        shared = {"storage": args.storage, "name": args.name or "search"}
+        found = find_recipe(space, base, data, trials=args.trials, folds=folds, **shared)
+        print(f"best mean validation score (selected on) {found.score:.4f}: {found.recipe}")
+        return 0
+    study = Study(
+        _named_recipes(args.recipes, base),
+        data,
+        folds=folds,
+        seeds=_counts("--seeds", args.seeds),
+        n_train=[None if text == "all" else _whole("--n_train", text) for text in args.n_train],
+        storage=args.storage,
+        name=args.name or "study",
+        out=args.out,
+        test_looks=args.test_looks,
+    )
+    progress = study.run(max_cells=args.max_cells, report=lambda line: print(line, flush=True))
+    return 1 if progress.left and args.max_cells is None else 0
+
+
+def results_command(args: argparse.Namespace) -> int:
+    """Print the table of a study: each recipe against the baseline."""
+    from ftlab import results
+
+    print(results.to_text(results.compare(results.load_cells(args.cells), baseline=args.baseline)))
+    return 0
+
+
 def _report(run: Any) -> None:
     """Print a run's outcome, one line a score, labelled for what it is."""
     metric = run.history.metric
@@ -136,6 +178,62 @@ def _fold(text: str) -> int:
         raise RecipeError(f"--fold: {text!r} is neither a number nor 'all'") from None
 
 
+def _whole(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RecipeError(f"{option}: {text!r} is not a whole number") from None
+
+
+def _counts(option: str, texts: list[str]) -> list[int]:
+    """Read one number as 0, 1, ... below it, and several as themselves: "5", or "0 2 4"."""
+    numbers = [_whole(option, text) for text in texts]
+    if min(numbers) < 0 or numbers == [0]:
+        raise RecipeError(f"{option}: {' '.join(texts)} is out of range; give 1 or more, or a list such as 0 2 4")
+    return list(range(numbers[0])) if len(numbers) == 1 else numbers
+
+
+def _named_recipes(names: list[str], base: Recipe) -> dict[str, Recipe]:
+    """Collect recipes: names and groups known to ftlab.study, or JSON files of {name: {field: value}}."""
+    from ftlab.study import FEW_SAMPLES, PAIRS, TECHNIQUES
+
+    groups = {"techniques": TECHNIQUES, "pairs": PAIRS, "few_samples": FEW_SAMPLES}
+    single = {**FEW_SAMPLES, **PAIRS, **TECHNIQUES}
+    changes: dict[str, Any] = {}
+    for name in names:
+        if name in groups:
+            changes.update(groups[name])
+        elif name in single:
+            changes[name] = single[name]
+        else:
+            changes.update(_recipes_of_file(name, [*groups, *single]))
+    return {name: base.but(**fields) for name, fields in changes.items()}
+
+
+def _recipes_of_file(name: str, known: list[str]) -> dict[str, dict[str, Any]]:
+    try:
+        recipes = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError:
+        raise RecipeError(
+            f"--recipes: {name!r} is neither a file nor known. Known: {', '.join(dict.fromkeys(known))}"
+        ) from None
+    except ValueError as error:
+        raise RecipeError(f"--recipes: {name} is not JSON ({error})") from None
+    if not isinstance(recipes, dict) or not all(isinstance(fields, dict) for fields in recipes.values()):
+        raise RecipeError(f'--recipes: {name} must hold {{"name": {{"field": value}}}}')
+    return recipes
+
+
+def _field_values(text: str) -> tuple[str, Any]:
+    """Read lr=1e-5:1e-3:log as a range, and schedule=linear,cosine as choices."""
+    field, equals, values = text.partition("=")
+    if not equals or not values:
+        raise RecipeError(f"--search: {text!r} is not FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=CHOICE,CHOICE")
+    if ":" in values:
+        return field, tuple(_value(part) for part in values.split(":"))
+    return field, [_value(part) for part in values.split(",")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ftlab", description="Fine-tune Transformers, and see the rates first."
@@ -144,12 +242,6 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fine-tune and report an honest score")
     fit.set_defaults(run=fit_command)
-    fit.add_argument(
-        "--data", default="passages", help="passages, clear, commonlit, or a file (default: passages)"
-    )
-    fit.add_argument("--text", help="column of the texts")
-    fit.add_argument("--target", help="column of the targets")
-    fit.add_argument("--task", choices=["regression", "classification"])
     fit.add_argument("--fold", default="0", help="number of the fold, or 'all' (default: 0)")
     fit.add_argument("--out", help="new folder to save the run in")
     fit.add_argument("--checkpoint-dir", help="folder to save checkpoints in at every evaluation")
@@ -163,8 +255,38 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--points", type=int, default=12, help="how many steps to print at most (default: 12)")
     show.add_argument("--out", help="picture to write, such as rates.png")
 
+    study = commands.add_parser("study", help="train recipes x folds x seeds, with as many workers as you start")
+    study.set_defaults(run=study_command)
+    study.add_argument(
+        "--recipes", nargs="+", default=["techniques"], metavar="NAME",
+        help="techniques, pairs, few_samples, single ones of these, or a JSON file (default: techniques)",
+    )  # fmt: skip
+    study.add_argument("--folds", nargs="+", help="a number, or several by name (default: 5; of a search: 1)")
+    study.add_argument("--seeds", nargs="+", default=["3"], help="a number, or several by name (default: 3)")
+    study.add_argument("--n_train", nargs="+", default=["all"], metavar="N", help="training rows (default: all)")
+    study.add_argument("--storage", default="sqlite:///ftlab-study.db", help="database that the workers share")
+    study.add_argument("--name", help="name of the study in the storage")
+    study.add_argument("--out", help="JSONL file of the finished cells, read first and written after each")
+    study.add_argument("--test_looks", action="store_true", help="score the test part at every look, to study looking")
+    study.add_argument("--max_cells", type=int, help="stop after so many cells")
+    study.add_argument("--search", nargs="+", metavar="FIELD=VALUES", help="search in place of a comparison")
+    study.add_argument("--trials", type=int, default=20, help="trials of a search (default: 20)")
+
+    results = commands.add_parser("results", help="print a study's table")
+    results.set_defaults(run=results_command)
+    results.add_argument("cells", help="JSONL file written by study --out")
+    results.add_argument("--baseline", default="baseline", help="recipe to compare with (default: baseline)")
+
+    for command in (fit, study):
+        command.add_argument(
+            "--data", default="passages", help="passages, clear, commonlit, or a file (default: passages)"
+        )
+        command.add_argument("--text", help="column of the texts")
+        command.add_argument("--target", help="column of the targets")
+        command.add_argument("--task", choices=["regression", "classification"])
+
     defaults = Recipe().to_dict()
-    for command in (fit, show):
+    for command in (fit, show, study):
         command.add_argument("--recipe", help="JSON file written by Recipe.to_json()")
         command.add_argument("--paper", help=f"one of the article's recipes: {', '.join(PAPER)}")
         fields = command.add_argument_group("recipe fields")

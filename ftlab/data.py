@@ -10,6 +10,7 @@ used.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import json
@@ -47,7 +48,7 @@ TOKENISE_ROWS = 1000
 
 
 class Split(NamedTuple):
-    """Row numbers of the three parts of a fold: int64, sorted, disjoint, together every row."""
+    """Row numbers of the three parts of a fold: int64, sorted, disjoint, together every row (unless sampled)."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -65,7 +66,8 @@ class Data:
     standard_errors: (n,) float64, the standard error of each target; None if the source has none.
     folds: (n,) int64, the fold whose test part the row is in.  num_folds, seed: as given.
     num_duplicates: rows whose text (NFC, case folded, white space collapsed) stands in an earlier row too.
-    fingerprint: SHA-256 over texts, targets, task, labels and folds.
+    fingerprint: SHA-256 over texts, targets, task, labels, folds and, if it is not None, sample.
+    sample: the number and the seed of the training rows that `few_samples` keeps; None keeps all.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Data:
     seed: int
     num_duplicates: int
     fingerprint: str
+    sample: tuple[int, int] | None = None
     _tokenised: dict[tuple, tuple[datasets.Dataset, float]] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -105,7 +108,26 @@ class Data:
             raise DataError(f"fold is {fold!r}; {self.name} has folds 0 to {self.num_folds - 1}")
         test = self.folds == fold
         validation = self.folds == (fold + 1) % self.num_folds
-        return Split(*(np.flatnonzero(part) for part in (~(test | validation), validation, test)))
+        train, validation, test = (np.flatnonzero(part) for part in (~(test | validation), validation, test))
+        if self.sample is not None:
+            n, seed = self.sample
+            train = np.sort(np.random.default_rng(seed).permutation(train)[:n])
+        return Split(train, validation, test)
+
+    def few_samples(self, n: int, seed: int = 0) -> Data:
+        """Return the same data with n training rows in every fold, drawn at random; validation and test stay whole.
+
+        The n rows of a seed are among the m > n rows of that seed, so a larger sample adds to a smaller one. This is
+        how Zhang et al. (2021), "Revisiting few-sample BERT fine-tuning", make small data out of large. Raises
+        DataError if a fold has fewer training rows.
+        """
+        fewest = min(len(dataclasses.replace(self, sample=None).split(fold).train) for fold in range(self.num_folds))
+        if not _is_int(n) or not 1 <= n <= fewest:
+            raise DataError(f"n: {n!r} is out of range; {self.name} has 1 to {fewest} training rows in every fold")
+        if not _is_int(seed) or seed < 0:
+            raise DataError(f"seed: {seed!r} is out of range; give a whole number, 0 or more")
+        digest = hashlib.sha256(f"{self.fingerprint} {n} {seed}".encode()).hexdigest()
+        return dataclasses.replace(self, sample=(int(n), int(seed)), fingerprint=digest)
 
     def tokenise(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> datasets.Dataset:
         """Return the tokenised texts: one row a text, cut at max_length tokens, not padded, in memory only.

@@ -45,6 +45,13 @@ def predictions_from_logits(task: str, logits: np.ndarray) -> np.ndarray:
     return logits[:, 0] if task == "regression" else logits.argmax(axis=1)
 
 
+def score_predictions(task: str, predictions: np.ndarray, targets: np.ndarray, num_classes: int = 1) -> float:
+    """Score predictions (n,) against targets (n,): root mean squared error, or macro F1 over all classes."""
+    if task == "regression":
+        return float(root_mean_squared_error(targets, predictions))
+    return float(f1_score(targets, predictions, labels=np.arange(num_classes), average="macro", zero_division=0))
+
+
 def scores(task: str, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
     """Score logits (n, k) against targets (n,): `score` (the metric selected on), `loss`, for classes `accuracy`.
 
@@ -53,14 +60,14 @@ def scores(task: str, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]
     """
     if not np.isfinite(logits).all():
         return {"score": float("nan"), "loss": float("nan")}
-    if task == "regression":
-        rmse = float(root_mean_squared_error(targets, logits[:, 0]))
-        return {"score": rmse, "loss": rmse**2}
-    classes = np.arange(logits.shape[1])
     chosen = predictions_from_logits(task, logits)
+    score = score_predictions(task, chosen, targets, logits.shape[1])
+    if task == "regression":
+        return {"score": score, "loss": score**2}
+    classes = np.arange(logits.shape[1])
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return {
-        "score": float(f1_score(targets, chosen, labels=classes, average="macro", zero_division=0)),
+        "score": score,
         "loss": float(log_loss(targets, odds / odds.sum(axis=1, keepdims=True), labels=classes)),
         "accuracy": float(accuracy_score(targets, chosen)),
     }
