@@ -123,7 +123,8 @@ def results_command(args: argparse.Namespace) -> int:
     """Print the table of a study: each recipe against the baseline."""
     from ftlab import results
 
-    print(results.to_text(results.compare(results.load_cells(args.cells), baseline=args.baseline)))
+    for path in args.cells:
+        print(results.report(path, args.baseline))
     return 0
 
 
@@ -274,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
 
     results = commands.add_parser("results", help="print a study's table")
     results.set_defaults(run=results_command)
-    results.add_argument("cells", help="JSONL file written by study --out")
+    results.add_argument("cells", nargs="+", help="JSONL files written by study --out")
     results.add_argument("--baseline", default="baseline", help="recipe to compare with (default: baseline)")
 
     for command in (fit, study):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import inspect
 import json
 import math
 import numbers
@@ -18,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ftlab.errors import RecipeError
-from ftlab.schedules import SCHEDULES
+from ftlab.schedules import ALL_SCHEDULES, BERT_SCHEDULES, schedule_arguments
 
 HEADS = ("auto", "pooler", "mean", "attention", "concat4")
 OPTIMIZERS = ("adamw", "bertadam", "sgd")
@@ -65,7 +64,7 @@ class Recipe:
     max_grad_norm: float | None = 1.0
     """The gradient's largest norm; a longer one is scaled down (Pascanu et al. 2013). None = off."""
     schedule: str = "linear"
-    """Name in `ftlab.schedules.SCHEDULES`."""
+    """Name in `ftlab.schedules.SCHEDULES`, or one of BERT's own in `BERT_SCHEDULES`."""
     schedule_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the schedule, such as {"num_cycles": 2}."""
     warmup: int | float = 0
@@ -262,21 +261,22 @@ _SCHEDULE_ARGS = {
     "timescale": _integer(1, optional=True),
     "decay_type": _choice(DECAY_TYPES),
     "decay_steps": _warmup,
+    "decay_rate": _number(0, 1, above=True),
+    "degree": _number(0, above=True),
+    "warm_degree": _number(0, above=True),
 }
 
 
 def _check_schedule_args(schedule: str, args: Mapping[str, Any]) -> None:
-    allowed = [
-        p.name
-        for p in inspect.signature(SCHEDULES[schedule]).parameters.values()
-        if p.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    allowed = schedule_arguments(schedule)
     for name, value in args.items():
         if name not in allowed:
             known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise RecipeError(f"schedule_args: {schedule!r} has no argument {name!r}; {known}")
         if schedule == "cosine_with_restarts":
             _integer(1)(f"schedule_args[{name!r}]", value)
+        elif schedule in BERT_SCHEDULES and name == "decay_steps":
+            _number(0, above=True, optional=True)(f"schedule_args[{name!r}]", value)
         else:
             _SCHEDULE_ARGS[name](f"schedule_args[{name!r}]", value)
 
@@ -296,7 +296,7 @@ _CHECKS = {
     "weight_decay": _number(0),
     "optimizer": _choice(OPTIMIZERS),
     "max_grad_norm": _number(0, above=True, optional=True),
-    "schedule": _choice(SCHEDULES),
+    "schedule": _choice(ALL_SCHEDULES),
     "schedule_args": _mapping,
     "warmup": _warmup,
     "reinit_layers": _integer(0),

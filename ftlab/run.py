@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from ftlab.data import evaluation_batches
+from ftlab.data import collate, evaluation_batches
 from ftlab.errors import CheckpointError, DataError
 from ftlab.evaluate import predict_logits, predictions_from_logits
 from ftlab.history import History
@@ -89,11 +89,11 @@ class Run:
             return np.empty(0)
         encoded = self.tokenizer(texts, truncation=True, max_length=self.recipe.max_length)
         batches = evaluation_batches([len(ids) for ids in encoded["input_ids"]], batch_size)
-        collate = DataCollatorWithPadding(self.tokenizer)
+        pad = collate(self.tokenizer)
         device = next(self.final_model.parameters()).device
 
         def make_batch(rows: np.ndarray) -> Any:
-            return collate([{k: v[i] for k, v in encoded.items()} for i in rows]).to(device)
+            return pad([{k: v[i] for k, v in encoded.items()} for i in rows]).to(device)
 
         logits = predict_logits(self.final_model, make_batch, batches)[np.argsort(np.concatenate(batches))]
         predictions = predictions_from_logits(self.task, logits)

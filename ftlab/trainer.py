@@ -21,11 +21,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
-from transformers import DataCollatorWithPadding
 
 from ftlab.bertadam import BertAdam
 from ftlab.checkpoint import flatten_optimizer, load_checkpoint, save_checkpoint, unflatten_optimizer
-from ftlab.data import Data, Split, evaluation_batches, length_grouped_batches, make_batch
+from ftlab.data import Data, Split, collate, evaluation_batches, length_grouped_batches, make_batch
 from ftlab.errors import CheckpointError, DataError, RecipeError
 from ftlab.evaluate import METRICS, predict_logits, predictions_from_logits, scores
 from ftlab.frequent_eval import BestScore, is_evaluation_step
@@ -125,7 +124,9 @@ def fit(
             tokenizer=job.tokenizer,
         )
         for callback in job.callbacks:
-            callback.predict = lambda rows: predictions_from_logits(data.task, job.predict(job.model, np.asarray(rows)))
+            callback.predict = lambda rows: predictions_from_logits(
+                data.task, job.predict(job.bare_model, np.asarray(rows))
+            )
         try:
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
             run.status = training_loop(job, recipe)
@@ -151,7 +152,7 @@ def _score(run: Run, job: Job) -> None:
     run.targets = job.data.targets[job.split.test]
     if job.best_weights is not None:
         job.restore_best_weights()
-        logits = job.predict(job.model, job.split.test)
+        logits = job.predict(job.bare_model, job.split.test)
         run.test_score = scores(run.task, logits, run.targets)["score"]
         run.predictions = predictions_from_logits(run.task, logits)
     if job.has_average and run.status != "diverged":
@@ -190,7 +191,7 @@ class Job:
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.place = {name: i for i, name in enumerate(self.schedule.layers)}
         self.lengths = np.asarray(self.rows["length"])
-        self.collate = DataCollatorWithPadding(self.tokenizer)
+        self.collate = collate(self.tokenizer)
         self.started = time.perf_counter()
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
@@ -268,7 +269,7 @@ class Job:
         """Score the validation part, and the averaged weights as themselves; keep the weights if they are the best."""
         began = time.perf_counter()
         rows, task = self.split.validation, self.data.task
-        result = scores(task, self.predict(self.model, rows), self.data.targets[rows])
+        result = scores(task, self.predict(self.bare_model, rows), self.data.targets[rows])
         if self.has_average:
             averaged = scores(task, self.predict(self.averager.model, rows), self.data.targets[rows])
             result["swa_score"] = averaged["score"]
@@ -288,7 +289,11 @@ class Job:
         return result["score"]
 
     def predict(self, model: nn.Module, rows: np.ndarray) -> np.ndarray:
-        """Compute logits (n, k) of `rows`, in their order, shared out among the processes."""
+        """Compute logits (n, k) of `rows`, in their order, shared out among the processes.
+
+        Takes a bare model: one wrapped for several processes waits for the others at every batch, and they may have
+        fewer batches or none.
+        """
         batches = evaluation_batches(self.lengths[rows], EVALUATION_BATCH)
         mine = range(self.accelerator.process_index, len(batches), self.accelerator.num_processes)
         with self.accelerator.autocast():
@@ -363,6 +368,19 @@ class Job:
 
 
 # -------------------------------------------------------------------------------------------------------- set-up
+
+
+def prepare(recipe: Recipe, data: Data, fold: int = 0) -> Job:
+    """Set a run up exactly as `fit` does, and do not start it: what the range test and the measurements work with.
+
+    Raises RecipeError, DataError or ModelError as `fit` does.
+    """
+    _check_arguments(recipe, data, fold, False, None, False)
+    split = data.split(fold)
+    if _tiny():
+        recipe, split = _shrink(recipe, split)
+    with _seeded(recipe.seed):
+        return _prepare(recipe, data, split, None, {})
 
 
 def _prepare(

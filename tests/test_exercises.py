@@ -1,10 +1,29 @@
 """Exercises: right answers pass, plausible wrong ones get a hint, answers of the wrong kind a typed error."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from ftlab import PAPER, ExerciseError, Recipe, exercises
+
+QUIZ = {
+    "accumulation steps": 8,
+    "scaled rate": 4e-5,
+    "lowest rate": 6e-6,
+    "states": 2,
+    "epoch by loss": 1,
+    "epoch by accuracy": 2,
+}
+
+
+def overfitted(rise):
+    """A log whose training loss falls to 0.05 while the validation loss turns at 0.4 and rises, as 10.3 wants it."""
+    log = [{"step": step, "loss": max(0.05, 1 - step / 30)} for step in range(1, 61)]
+    looks = [0.7, 0.4, 0.4 + rise, 0.4 + 2 * rise, 0.4 + 3 * rise]
+    return log + [{"step": 12 * i, "eval_loss": loss} for i, loss in enumerate(looks, start=1)]
+
 
 RIGHT = {
     "01.1": 56,
@@ -34,6 +53,22 @@ RIGHT = {
     "06.1": 13,
     "06.2": lambda scores, patience: keep(scores, patience),
     "06.3": 10,
+    "07.1": 9,
+    "07.2": lambda p: holm(p),
+    "07.3": lambda table: by_sign(table.sum(axis=1)),
+    "08.1": QUIZ,
+    "08.2": lambda gradients, sizes: sum(n * g for n, g in zip(sizes, gradients, strict=True)) / sum(sizes),
+    "08.3": Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4),
+    "09.1": 287,
+    "09.2": lambda rate, step: rate * (1 - 0.999 ** (step + 1)) ** 0.5 / (1 - 0.9 ** (step + 1)),
+    "09.3": Recipe(optimizer="bertadam", warmup=11, schedule="warmup_linear_decay_exp",
+                   schedule_args={"decay_rate": 0.25, "decay_steps": 54}),
+    "10.1": 32,
+    "10.2": lambda train, test: np.mean((test - np.mean(train)) ** 2),
+    "10.3": overfitted(0.1),
+    "11.1": 2 * 0.7 / 1.7 / 3,
+    "11.2": lambda groups, schedule, step: set_rates(groups, schedule.lr[step], schedule.layers),
+    "11.3": Recipe(model="roberta-base", lr=2e-5, layer_decay=0.8**0.5),
 }
 WRONG = {
     "01.1": [216, 54, 14, -1],
@@ -100,12 +135,82 @@ WRONG = {
         lambda scores, patience: keep(-scores, patience),
     ],
     "06.3": [9, 11, 1.5],
+    "07.1": [6, 8, 10, 15, 100, 1.5],
+    "07.2": [
+        lambda p: p,
+        lambda p: np.minimum(1, len(p) * p),
+        lambda p: np.sort(holm(p)),
+        lambda p: np.minimum(1, p * (len(p) - np.argsort(np.argsort(p)))),  # not made to rise
+    ],
+    "07.3": [
+        lambda table: by_sign(table.ravel()),
+        lambda table: by_sign(table.sum(axis=0)),
+        lambda table: by_sign(table.sum(axis=1)) / 2,
+    ],
+    "08.1": [{}, {**QUIZ, "states": ...}, {**QUIZ, "epoch by loss": 2}, {**QUIZ, "scaled rate": 2e-5}],
+    "08.2": [
+        lambda gradients, sizes: np.mean(gradients, axis=0),
+        lambda gradients, sizes: sum(gradients),
+        lambda gradients, sizes: sum(n * g for n, g in zip(sizes, gradients, strict=True)),
+    ],
+    "08.3": [
+        Recipe(batch_size=64, lr=8e-4),
+        Recipe(batch_size=8, gradient_accumulation_steps=8),
+        Recipe(batch_size=8, gradient_accumulation_steps=4, lr=8e-4),
+        Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4, warmup=0.1),
+    ],
+    "09.1": [286, 288, 1, 3.16],
+    "09.2": [
+        lambda rate, step: rate,
+        lambda rate, step: rate * (1 - 0.9 ** (step + 1)) / (1 - 0.999 ** (step + 1)) ** 0.5,
+        lambda rate, step: rate * (1 - 0.999**step) ** 0.5 / (1 - 0.9**step),
+        lambda rate, step: rate * (1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1)),
+    ],
+    "09.3": [
+        Recipe(),
+        Recipe(optimizer="bertadam", warmup=0.1, schedule="warmup_exp_decay_exp"),
+        Recipe(optimizer="bertadam", warmup=0.1, schedule="warmup_linear_decay_exp"),
+        Recipe(optimizer="bertadam", warmup=0.1, schedule="warmup_linear_decay_exp", lr=1e-4,
+               schedule_args={"decay_rate": 0.5, "decay_steps": 27}),
+        Recipe(optimizer="bertadam", schedule="warmup_linear_decay_exp",
+               schedule_args={"decay_rate": 0.5, "decay_steps": 27}),
+    ],
+    "10.1": [16, 8, 33, 0, -4],
+    "10.2": [
+        lambda train, test: np.var(test),
+        lambda train, test: np.mean((test - np.mean(train)) ** 2) ** 0.5,
+        lambda train, test: np.mean((train - np.mean(train)) ** 2),
+    ],
+    "10.3": [[], overfitted(0.0), overfitted(0.1)[:4], overfitted(float("nan"))],
+    "11.1": [0.7, 0.82, 1 / 3, 0.233, 0],
+    "11.2": [
+        lambda groups, schedule, step: None,
+        lambda groups, schedule, step: [g.update(lr=schedule.lr[step].max()) for g in groups],
+        lambda groups, schedule, step: set_rates(groups, schedule.lr[0], schedule.layers),
+        lambda groups, schedule, step: set_rates(groups, schedule.lr[max(0, step - 1)], schedule.layers),
+        lambda groups, schedule, step: set_rates(groups, schedule.lr[step], schedule.layers[::-1]),
+        lambda groups, schedule, step: [
+            g.update(lr=schedule.lr[step, i % len(schedule.layers)]) for i, g in enumerate(groups)
+        ],
+    ],
+    "11.3": [
+        Recipe(lr=2e-5, layer_decay=0.8**0.5),
+        Recipe(model="roberta-base", layer_decay=0.8**0.5),
+        Recipe(model="roberta-base", lr=2e-5, layer_decay=0.8),
+        Recipe(model="roberta-base", lr=2e-5, layer_decay=0.64),
+        Recipe(model="roberta-base", lr=2e-5, group_lrs=(1e-6, 2e-5)),
+    ],
 }
 WRONG_KIND = {
     "01.1": "many", "01.2": 3, "01.3": "cosine", "02.1": "ninety", "02.2": 28, "02.3": 0.75,
     "04.1": "many", "04.2": 3, "04.3": 3, "06.1": "many", "06.2": 3, "06.3": "ten",
+    "07.1": "few", "07.2": 0.05, "07.3": [[0.1]],
     "05.1": "many", "05.2": 284, "05.3": {"swa_start": 4},
     "03.1": "few", "03.2": 0.5, "03.3": "large",
+    "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
+    "08.1": 8, "08.2": 3, "08.3": 8e-4,
+    "10.1": "few", "10.2": 0.5, "10.3": {"step": 1},
+    "11.1": "low", "11.2": 2e-5, "11.3": {"lr": 2e-5},
 }  # fmt: skip
 
 
@@ -117,6 +222,27 @@ def keep(scores, patience):
         if i - kept >= patience:
             return kept, i + 1
     return kept, len(scores)
+
+
+def set_rates(groups, rates, layers):
+    """Gives every group the rate of its layer, as exercise 11.2 wants it."""
+    for group in groups:
+        group["lr"] = rates[layers.index(group["layer"])]
+
+
+def holm(p):
+    """Holm's correction, as exercise 07.2 wants it."""
+    corrected, so_far = p.copy(), 0.0
+    for rank, i in enumerate(np.argsort(p)):
+        so_far = max(so_far, (len(p) - rank) * p[i])
+        corrected[i] = min(1.0, so_far)
+    return corrected
+
+
+def by_sign(differences):
+    """The share of patterns of signs whose sum is as far from 0, as exercise 07.3 wants it of the folds' sums."""
+    signs = np.array(list(itertools.product((1, -1), repeat=len(differences))))
+    return np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
 
 
 def test_every_exercise_is_covered():
@@ -160,3 +286,24 @@ def test_unknown_exercises():
 def test_a_function_that_returns_no_pair_is_of_the_wrong_kind():
     with pytest.raises(ExerciseError, match="06.2: wants a function that returns two whole numbers"):
         exercises.check("06.2", lambda scores, patience: None)
+
+
+@pytest.mark.parametrize("answer", [{"colour": 1}, {"states": "two"}])
+def test_a_quiz_names_its_keys_and_wants_numbers(answer):
+    with pytest.raises(ExerciseError, match="08.1: wants (the keys accumulation steps, .*'colour'|a number, got str)"):
+        exercises.check("08.1", answer)
+
+
+def test_a_quiz_counts_what_is_right_so_far(capsys):
+    assert exercises.check("08.1", {**QUIZ, "states": ..., "lowest rate": None}) is False
+    assert "4 of 6 are right; still open: lowest rate, states." in capsys.readouterr().out
+
+
+def test_a_function_that_returns_no_gradient_is_of_the_wrong_kind():
+    with pytest.raises(ExerciseError, match="08.2: wants a function that returns one gradient"):
+        exercises.check("08.2", lambda gradients, sizes: "their mean")
+
+
+def test_a_function_that_returns_too_few_numbers_is_of_the_wrong_kind():
+    with pytest.raises(ExerciseError, match="07.2: wants a function that returns as many numbers as it was given"):
+        exercises.check("07.2", lambda p: p[:0])

@@ -58,6 +58,11 @@ def test_first_steps_show_each_seed_and_their_median():
     assert figure.png().startswith(b"\x89PNG")
 
 
+def test_a_gallery_in_fewer_columns_labels_the_lowest_pictures():
+    figure = plots.plot_gallery({str(i): PLAIN for i in range(6)}, columns=3)
+    assert [axes.get_xlabel() for axes in figure.axes] == [""] * 3 + ["step"] * 3
+
+
 def test_first_steps_of_runs_that_stopped_early_or_diverged():
     few = make_run(steps=3)
     few.history.append(loss=float("nan"), grad_norm=float("inf"), lr=few.schedule.lr[3].tolist(), seconds=1.0)

@@ -48,8 +48,8 @@ def layer_decay(recipe: Recipe) -> Number:
 
 
 def schedule(recipe: Recipe) -> Choice:
-    """Make the choice of the schedule."""
-    names = tuple(SCHEDULES)
+    """Make the choice of the schedule, with the recipe's own among them."""
+    names = tuple(dict.fromkeys([*SCHEDULES, recipe.schedule]))
     return Choice("schedule", "schedule", recipe.schedule, names, help="how the rate goes on after the warm-up")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftlab import plots, svg
+from ftlab.errors import RecipeError
 from ftlab.panels import fields
 from ftlab.panels.base import Choice, Number, Panel, Switch
 from ftlab.recipe import DECAY_TYPES, Recipe
@@ -39,6 +40,11 @@ class WarmupPanel(Panel):
         gallery: bool = True,
     ) -> None:
         recipe = Recipe() if recipe is None else recipe
+        if recipe.schedule not in SCHEDULES:
+            raise RecipeError(
+                f"schedule: {recipe.schedule!r} is not among the schedules of this panel, {', '.join(SCHEDULES)}; "
+                "BertAdamPanel shows it"
+            )
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         total = recipe.epochs * steps_per_epoch
         first = {name: value for args in ARGUMENTS.values() for name, value in args.items()}

@@ -57,10 +57,11 @@ def plot_warmup(schedule: LRSchedule, without: LRSchedule) -> Picture:
     return figure
 
 
-def plot_gallery(schedules: Mapping[str, LRSchedule], chosen: str = "") -> Picture:
+def plot_gallery(schedules: Mapping[str, LRSchedule], chosen: str = "", columns: int = 4) -> Picture:
     """Draw schedules side by side on common axes, one small picture each: {name: schedule}."""
     charts = gallery_lines(schedules, chosen)
-    rows, columns = -(-len(charts) // 4), min(4, len(charts))
+    columns = min(columns, len(charts))
+    rows = -(-len(charts) // columns)
     sentence = " ".join(sentence for _, _, sentence in charts)
     figure = Picture(height=0.4 + 1.75 * rows, name="the rate of every schedule by step", sentence=sentence)
     panes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
