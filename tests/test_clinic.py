@@ -112,7 +112,8 @@ def test_the_kept_records_fit_their_cases():
 def test_the_runs_of_the_study_are_healthy_patients(tmp_path):
     row = {
         "name": "llrd", "changes": {"layer_decay": 0.9}, "fold": 2, "seed": 1, "status": "completed",
-        "loss": [1.0, 0.8, 0.5, 0.3] * 5, "grad_norm": [2.0] * 20, "evals": [{"step": 5, "validation": 0.7, "test": 0.8}],
+        "loss": [1.0, 0.8, 0.5, 0.3] * 5, "grad_norm": [2.0] * 20,
+        "evals": [{"step": 5, "validation": 0.7, "test": 0.8}],
     }  # fmt: skip
     path = tmp_path / "study.jsonl"
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
