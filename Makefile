@@ -48,15 +48,15 @@ lab: $(STAMP) ## open JupyterLab at notebook 01 (no display: serve and print the
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Offline, and apart from the user's own settings. The modules first, then every notebook on the tiny preset, cell by
-# cell: nbval adds what its kernels covered to the first run's coverage. As many processes as cores, each on one thread,
-# since the models are tiny, and a file's tests in one process, since they share what takes long to make.
+# cell. As many processes as cores, each on one thread, since the models are tiny; a file's tests stay in one process,
+# since they share what takes long to make.
 IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 SHARED_OUT := --numprocesses auto --dist loadfile
-test: $(STAMP) ## run every test and every notebook, offline; coverage must reach 90 %
+test: $(STAMP) ## run every test and every notebook, offline; coverage of the tests must reach 90 %
 	@mkdir -p "$(OWN_HOME)"
-	$(IN_TEST) $(BIN)/python -m pytest $(SHARED_OUT) --cov=ftlab --cov-report=
+	$(IN_TEST) $(BIN)/python -m pytest $(SHARED_OUT) --cov=ftlab --cov-report=term --cov-fail-under=90
 	$(IN_TEST) FTLAB_PRESET=tiny $(BIN)/python -m pytest $(SHARED_OUT) --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=300 --cov=ftlab --cov-append --cov-report=term --cov-fail-under=90 notebooks
+	  --nbval-cell-timeout=300 notebooks
 
 browser: $(STAMP) ## test JupyterLab in a real Chromium; installs nothing, says what is missing
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
