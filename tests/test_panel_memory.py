@@ -146,7 +146,7 @@ def test_the_stored_picture_says_the_same(state):
     figure = panel.figure(panel.recipe)
     assert figure.png().startswith(b"\x89PNG")
     assert figure.sentence == pictures(panel)[0].get("aria-label")
-    assert panel._repr_mimebundle_()["image/png"]
+    assert panel._repr_mimebundle_()[0]["image/png"]
 
 
 def test_a_model_of_unknown_sizes_is_refused_or_given_its_sizes():

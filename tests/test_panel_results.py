@@ -96,7 +96,7 @@ def test_a_run_that_the_study_lacks_is_said_and_the_picture_stays():
     before = panel.svg
     panel.seed.value = 1
     assert panel.message.startswith("recipe B: 'swa' has no run on fold 0 with seed 1; there: baseline, ")
-    assert panel.svg == before and "image/png" in panel._repr_mimebundle_()
+    assert panel.svg == before and "image/png" in panel._repr_mimebundle_()[0]
     with pytest.raises(DataError, match="recipe B: 'swa' has no run"):
         panel.recipe  # noqa: B018
     panel.right.value = "llrd"

@@ -175,7 +175,7 @@ def test_the_stored_picture_says_the_same(state):
     figure = panel.figure(panel.recipe)
     assert figure.png().startswith(b"\x89PNG")
     assert figure.sentence == pictures(panel)[0].get("aria-label")
-    assert panel._repr_mimebundle_()["image/png"]
+    assert panel._repr_mimebundle_()[0]["image/png"]
     notes = [note for _, note in panel.spans(panel.preview(panel.recipe), panel.recipe).values()]
     drawn = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert set(notes) <= set(drawn) and set(notes) <= set(texts(panel))

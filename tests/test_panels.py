@@ -242,7 +242,7 @@ def test_errors_are_shown_and_the_last_good_picture_stays():
     assert panel.message == "RuntimeError: half <is> bad" and panel.svg == good
     shown = [w.value for w in panel.view.children if isinstance(w, ipywidgets.HTML)]
     assert any('role="alert"' in text and "half &lt;is&gt; bad" in text for text in shown)
-    assert panel._repr_mimebundle_()["image/png"]  # still displays
+    assert panel._repr_mimebundle_()[0]["image/png"]  # still displays
     panel.dropout.value = 0.6
     assert panel.message == "dropout: 0.6 is not my number"
     panel.dropout.value = 0.3
@@ -268,11 +268,12 @@ def test_setting_the_same_value_draws_nothing():
 
 def test_a_stored_notebook_gets_a_png_and_a_sentence_that_does_not_change():
     panel = Demo()
-    first = panel._repr_mimebundle_()
+    first, metadata = panel._repr_mimebundle_()
     assert set(first) == {VIEW, "image/png", "text/plain"}
     assert Image.open(io.BytesIO(base64.b64decode(first["image/png"]))).width > 800
+    assert metadata["image/png"]["alt"] == panel.figure(panel.recipe).sentence
     panel.dropout.value = 0.3
-    second = panel._repr_mimebundle_()
+    second, _ = panel._repr_mimebundle_()
     assert (
         first["text/plain"]
         == second["text/plain"]

@@ -23,7 +23,6 @@ JupyterLab: hence the lock, and the line for messages under the picture.
 
 from __future__ import annotations
 
-import base64
 import difflib
 import math
 import numbers
@@ -203,7 +202,7 @@ class Number(Control):
         """Return the number in its proper type. Raises RecipeError if it is out of range or no number."""
         if value is None and self.optional:
             return None
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise self.refuse(value)
         if not self.low <= value <= self.high and not (self.zero and value == 0):
             raise self.refuse(value)
@@ -492,11 +491,11 @@ class Panel(ABC):
         """Name the panel in a sentence that does not change with its controls."""
         return f"Panel: {self.title}. Run the cell to move its {len(self.controls)} controls."
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Show the widgets where they can live, and elsewhere a PNG of the present state."""
-        view = self.view._repr_mimebundle_()
-        png = base64.b64encode(self.figure(self._drawn).png()).decode("ascii")
-        return {**view, "image/png": png, "text/plain": repr(self)}
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Show the widgets where they can live, and elsewhere a PNG of the present state with its alternative text."""
+        picture, metadata = self.figure(self._drawn)._repr_mimebundle_()
+        return {**self.view._repr_mimebundle_(), **picture, "text/plain": repr(self)}, metadata
+
 
     @contextmanager
     def _still(self) -> Iterator[None]:

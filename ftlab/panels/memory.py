@@ -147,7 +147,7 @@ class MemoryPanel(Panel):
             y_label="GB",
             width=580,
             height=270,
-            y_range=(0.0, 1.05 * max(line.y.max() for line in lines)),
+            y_range=(0.0, 1.2 * max(line.y.max() for line in lines)),  # room for the mark
             marks=[svg.Mark(recipe.batch_size, f"batch {recipe.batch_size}")],
         )
         return bars + growth

@@ -34,13 +34,14 @@ SETTINGS = {
     "apputils-extension/themes": {"theme": "JupyterLab Light"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "docmanager-extension/plugin": {"autosave": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, also those out of sight
 }
 
 
 class Lab:
     """A JupyterLab server on this machine, and the folder whose notebooks it opens."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         self.token = secrets.token_hex(16)
         with socket.socket() as probe:
@@ -53,6 +54,7 @@ class Lab:
         (folder / "notebooks").mkdir()
         environment = {
             **os.environ,
+            **variables,
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
@@ -146,16 +148,26 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def lab(chromium, tmp_path_factory):
-    """Start JupyterLab on a free port of the loopback interface."""
+def make_lab(chromium, tmp_path_factory):
+    """Return a function that starts JupyterLab on a free port of the loopback interface, with more variables set."""
     if find_spec("jupyterlab") is None:
         pytest.skip("jupyterlab is missing: pip install 'ftlab[lab]'")
-    server = Lab(tmp_path_factory.mktemp("lab"))
-    try:
-        server.wait()
-        yield server
-    finally:
+    servers = []
+
+    def make(**variables: str) -> Lab:
+        servers.append(Lab(tmp_path_factory.mktemp("lab"), **variables))
+        servers[-1].wait()
+        return servers[-1]
+
+    yield make
+    for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def lab(make_lab):
+    """Start the JupyterLab that most tests share."""
+    return make_lab()
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ picture stays.
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
+
 import nbformat
 import pytest
 
@@ -118,3 +121,114 @@ def test_a_figure_shows_itself_without_pyplot(lab, page):
     output = saved_outputs(lab, page, path, 0)[0]
     assert output.data["text/plain"] == "<Picture: learning rate of every layer by step>"
     assert output.metadata["image/png"]["width"] == 840
+
+
+# A real run whose updates take a fifth of a second each, so that there is time to press something in between.
+SLOW_RUN = """
+import time
+import ftlab as ft
+
+class Slow(ft.Callback):
+    def on_step(self, history):
+        time.sleep(0.2)
+
+recipe = ft.Recipe(max_length=16, epochs=3, batch_size=48, lr=1e-4, eval_every=5)
+run = ft.fit(recipe, ft.load_data("passages"), callbacks=[Slow()]{more})
+print(run.status, len(run.history), run.test_score)
+"""
+
+
+def texts(outputs):
+    """Join the printed text of a cell's outputs."""
+    return "".join(o.text for o in outputs if "text" in o)
+
+
+def test_stop_ends_a_run_within_two_steps(lab, page):
+    path = lab.write("two_steps.ipynb", SLOW_RUN.format(more=""))
+    lab.open(page, path.name)
+    lab.execute(page, "notebook:run-all-cells")
+    page.wait_for_function(f"{STEP} >= 3", timeout=120_000)
+    page.get_by_role("button", name="Stop training").click()
+    seen = page.evaluate(STEP)
+    lab.wait_idle(page)
+    made = int(re.search(r"interrupted: (\d+) of", texts(saved_outputs(lab, page, path, 0))).group(1))
+    assert made <= seen + 1 + 2  # the page is at most one drawing, and so one such step, behind the run
+
+
+def test_a_run_goes_on_after_the_kernel_was_restarted_in_the_middle(lab, page):
+    more = ", checkpoint_dir='saved', resume={resume}"
+    path = lab.write("restart.ipynb", SLOW_RUN.format(more=more.format(resume=False)))
+    lab.open(page, path.name)
+    lab.execute(page, "notebook:run-all-cells")
+    page.wait_for_function(f"{STEP} >= 8", timeout=120_000)
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    path = lab.write("restart_again.ipynb", SLOW_RUN.format(more=more.format(resume=True)))
+    lab.open(page, path.name)
+    lab.execute(page, "notebook:run-all-cells")
+    page.wait_for_function(f"{STEP} >= 5", timeout=120_000)
+    assert page.evaluate(STEP) >= 5
+    lab.wait_idle(page)
+    resumed = texts(saved_outputs(lab, page, path, 0))
+    path = lab.write("undisturbed.ipynb", SLOW_RUN.format(more=""))
+    lab.open(page, path.name)
+    lab.execute(page, "notebook:run-all-cells")
+    lab.wait_idle(page)
+    undisturbed = texts(saved_outputs(lab, page, path, 0))
+    assert "completed 27 " in undisturbed
+    assert resumed.splitlines()[-1] == undisturbed.splitlines()[-1]
+
+
+def test_a_page_closed_and_opened_again_shows_the_last_state(lab, page):
+    cells = "import ftlab as ft\npanel = ft.panels.SchedulePanel()\npanel", "from fake_run import train\ntrain()"
+    path = lab.write("reopen.ipynb", *cells)
+    lab.open(page, path.name)
+    lab.execute(page, "notebook:run-all-cells")
+    lab.wait_idle(page)
+    page.locator(".jp-OutputArea img").wait_for()
+    before = page.locator("svg.ftlab").inner_html()
+    page.locator(".widget-slider [role=slider]").nth(1).press("ArrowRight")
+    page.wait_for_function("before => document.querySelector('svg.ftlab').innerHTML !== before", arg=before)
+    moved = page.locator("svg.ftlab").inner_html()
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.goto("about:blank")
+    lab.open(page, path.name)
+    page.locator("svg.ftlab").wait_for(timeout=60_000)
+    assert page.locator("svg.ftlab").inner_html() == moved
+    assert page.locator(".jp-OutputArea img").count() == 1
+
+
+def test_two_notebooks_run_at_once(lab, page, chromium):
+    other = chromium.new_page()
+    try:
+        for tab, name in ((page, "one.ipynb"), (other, "two.ipynb")):
+            path = lab.write(name, LOOP, "train(steps_per_epoch=5000)")
+            lab.open(tab, path.name)
+            lab.execute(tab, "notebook:run-all-cells")
+        for tab in (page, other):
+            tab.wait_for_function(f"{STEP} >= 20", timeout=60_000)
+        assert page.locator("svg.ftlab").count() == other.locator("svg.ftlab").count() == 3
+        for tab in (page, other):
+            tab.get_by_role("button", name="Stop training").click()
+            lab.wait_idle(tab)
+            tab.locator(".jp-OutputArea img").wait_for()
+            assert tab.locator(".jp-OutputArea img").count() == 1
+    finally:
+        other.close()
+
+
+@pytest.mark.skipif(find_spec("notebook") is None, reason="Notebook 7 is missing: pip install 'notebook>=7'")
+def test_notebook_7_shows_panels_and_live_curves_too(lab, page):
+    cells = "import ftlab as ft\npanel = ft.panels.SchedulePanel()\npanel", LOOP, "train(steps_per_epoch=150)"
+    path = lab.write("classic.ipynb", *cells)
+    page.goto(f"http://127.0.0.1:{lab.port}/notebooks/{path.name}?token={lab.token}")
+    page.locator(".jp-Notebook").wait_for(timeout=60_000)
+    page.wait_for_function("window.jupyterapp?.commands?.isEnabled('notebook:run-all-cells')", timeout=60_000)
+    lab.execute(page, "notebook:run-all-cells")
+    page.wait_for_function(f"{STEP} >= 20", timeout=60_000)
+    panel = page.locator("svg.ftlab").first
+    before = panel.inner_html()
+    page.locator(".widget-slider [role=slider]").nth(1).press("ArrowRight")
+    lab.wait_idle(page)
+    assert panel.inner_html() != before
+    page.locator(".jp-OutputArea img").wait_for()
+    assert page.locator(".jp-OutputArea img").count() == 1
