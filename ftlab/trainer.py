@@ -97,12 +97,7 @@ def fit(
     """
     _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
     split = data.split(fold)
-    fingerprint = {
-        "recipe": recipe.to_dict(),
-        "data": data.fingerprint,
-        "fold": int(fold),
-        "preset": os.environ.get("FTLAB_PRESET"),
-    }
+    fingerprint = {"recipe": recipe.to_dict(), "data": data.fingerprint, "fold": int(fold)}
     if _tiny():
         recipe, split = _shrink(recipe, split)
     began = time.perf_counter()
@@ -351,18 +346,7 @@ class Job:
         found = load_checkpoint(self.checkpoint_dir)
         if found is None:
             return
-        try:
-            self.take_up(*found)
-        except CheckpointError:
-            raise
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.checkpoint_dir}: its checkpoint lacks a part, or another version of ftlab wrote it "
-                f"({type(error).__name__}: {error}); delete the folder and start afresh"
-            ) from error
-
-    def take_up(self, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:
-        """Put everything as `checkpoint` found it."""
+        tensors, state = found
         _same_run(state["fingerprint"], self.fingerprint, self.checkpoint_dir)
         self.bare_model.load_state_dict(tensors["model"])
         self.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
@@ -533,7 +517,7 @@ def _set_random_state(states: dict[str, torch.Tensor]) -> None:
 
 
 def _same_run(saved: dict[str, Any], wanted: dict[str, Any], folder: str | Path | None) -> None:
-    differing = [key for key in ("data", "fold", "preset") if saved[key] != wanted[key]]
+    differing = [key for key in ("data", "fold") if saved[key] != wanted[key]]
     differing += [f"recipe.{k}" for k, v in wanted["recipe"].items() if saved["recipe"].get(k) != v]
     if differing:
         raise CheckpointError(
