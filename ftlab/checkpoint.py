@@ -39,9 +39,7 @@ def save_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         for name, named in tensors.items():
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in named.items()}, partial / f"{name}.safetensors"
-            )
+            save_file({k: v.detach().cpu().contiguous() for k, v in named.items()}, partial / f"{name}.safetensors")
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
         manifest = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -77,9 +75,7 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, dict[str, torch.Tenso
         except (OSError, ValueError, AttributeError) as error:
             warnings.warn(f"{path} is damaged ({error}); trying the checkpoint before it", stacklevel=2)
     if candidates:
-        raise CheckpointError(
-            f"{folder}: every checkpoint in it is damaged; delete the folder and start afresh"
-        )
+        raise CheckpointError(f"{folder}: every checkpoint in it is damaged; delete the folder and start afresh")
     return None
 
 

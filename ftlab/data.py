@@ -312,9 +312,7 @@ def _check_lengths(lengths: Sequence[int] | np.ndarray, batch_size: int) -> np.n
 # Tokens -----------------------------------------------------------------------------------------------------
 
 
-def _tokenise(
-    data: Data, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[datasets.Dataset, float]:
+def _tokenise(data: Data, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[datasets.Dataset, float]:
     """Return the tokenised texts, and the share of them that is cut; made once, kept in the Data."""
     import datasets
     import pyarrow as pa
@@ -591,9 +589,7 @@ def _target_bins(targets: np.ndarray, num_folds: int) -> np.ndarray:
     return np.zeros(len(targets), dtype=np.int64)
 
 
-def _fingerprint(
-    texts: list[str], targets: np.ndarray, task: str, labels: list[str] | None, folds: np.ndarray
-) -> str:
+def _fingerprint(texts: list[str], targets: np.ndarray, task: str, labels: list[str] | None, folds: np.ndarray) -> str:
     digest = hashlib.sha256(json.dumps([task, labels, len(texts)]).encode())
     for text in texts:
         encoded = text.encode()

@@ -82,9 +82,7 @@ class History:
     @property
     def lr(self) -> np.ndarray:
         """Rate applied to each place at each update, shape (S, len(layers))."""
-        return np.array([row[3:] for row in self._rows], dtype=np.float64).reshape(
-            len(self), len(self.layers)
-        )
+        return np.array([row[3:] for row in self._rows], dtype=np.float64).reshape(len(self), len(self.layers))
 
     @property
     def higher_is_better(self) -> bool:
@@ -148,13 +146,9 @@ class History:
             history.evals = list(values["evals"])
             history._rows = [tuple(map(float, row)) for row in values["rows"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"history: a part is missing or malformed ({error!r}); the file is damaged"
-            ) from None
+            raise CheckpointError(f"history: a part is missing or malformed ({error!r}); the file is damaged") from None
         if any(len(row) != 3 + len(history.layers) for row in history._rows):
-            raise CheckpointError(
-                f"history: a row does not hold 3 + {len(history.layers)} values; the file is damaged"
-            )
+            raise CheckpointError(f"history: a row does not hold 3 + {len(history.layers)} values; the file is damaged")
         return history
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -218,7 +212,7 @@ class History:
 class Callback:
     """Base class for things that follow a run: override what you need; nothing may be changed through it.
 
-    `fit` sets `predict`: row numbers of its data -> predictions (n,) of the model as it is at that moment.
+    While it runs, `fit` lends `predict`: row numbers of its data -> predictions (n,) of the model as it is just then.
     """
 
     predict: Callable[[np.ndarray], np.ndarray]

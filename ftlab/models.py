@@ -121,9 +121,7 @@ def layer_map(model: nn.Module) -> LayerMap:
         blocks_begun = blocks_begun or layer is not None
         owner = backbone.get_submodule(inside.rpartition(".")[0])
         place[name] = (
-            _exception(backbone, inside, layers)
-            or layer
-            or _place_outside_blocks(inside, owner, blocks_begun, layers)
+            _exception(backbone, inside, layers) or layer or _place_outside_blocks(inside, owner, blocks_begun, layers)
         )
         if layer is None and place[name] == layers[-2] and _is_norm(owner):
             final_norm = owner
@@ -436,8 +434,7 @@ def _assemble(config: PretrainedConfig, recipe, make: Callable[..., PreTrainedMo
     limit = max_positions(model)
     if limit is not None and recipe.max_length > limit:
         raise ModelError(
-            f"max_length: {recipe.max_length} tokens, but {recipe.model} has {limit} positions; "
-            f"use {limit} or less"
+            f"max_length: {recipe.max_length} tokens, but {recipe.model} has {limit} positions; use {limit} or less"
         )
     return _own_memory(model).eval()
 

@@ -142,9 +142,7 @@ class Recipe:
         except ValueError as error:
             raise RecipeError(f"recipe: not valid JSON ({error}); write it with Recipe.to_json()") from None
         if not isinstance(values, dict):
-            raise RecipeError(
-                f"recipe: the JSON text holds a {type(values).__name__}, not an object of fields"
-            )
+            raise RecipeError(f"recipe: the JSON text holds a {type(values).__name__}, not an object of fields")
         return cls().but(**values)
 
 
@@ -162,9 +160,7 @@ def _real(name: str, value: Any) -> float:
     return float(value)
 
 
-def _number(
-    low: float, high: float = math.inf, *, above: bool = False, below: bool = False, optional: bool = False
-):
+def _number(low: float, high: float = math.inf, *, above: bool = False, below: bool = False, optional: bool = False):
     """Check a float in [low, high]; `above` and `below` exclude the ends; `optional` allows None."""
     allowed = f"{'(' if above else '['}{low:g}, {high:g}{')' if below or high == math.inf else ']'}"
 
@@ -173,9 +169,7 @@ def _number(
             return None
         number = _real(name, value)
         if not low <= number <= high or (above and number == low) or (below and number == high):
-            raise RecipeError(
-                f"{name}: {value!r} is out of range; allowed: {allowed}{' or None' if optional else ''}"
-            )
+            raise RecipeError(f"{name}: {value!r} is out of range; allowed: {allowed}{' or None' if optional else ''}")
         return number
 
     return check
@@ -199,9 +193,7 @@ def _integer(low: int, *, optional: bool = False):
 def _choice(options: Any):
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in options:
-            raise RecipeError(
-                f"{name}: {value!r} is unknown{_nearest(value, options)}. Known: {', '.join(options)}"
-            )
+            raise RecipeError(f"{name}: {value!r} is unknown{_nearest(value, options)}. Known: {', '.join(options)}")
         return value
 
     return check

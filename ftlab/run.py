@@ -153,9 +153,7 @@ class Run:
             raise CheckpointError(f"{folder}: not a run written by Run.save ({error})") from None
         history = History.from_json(folder / "history.json")
         try:
-            arrays = {
-                k: None if summary[k] is None else np.array(summary[k]) for k in ("targets", "predictions")
-            }
+            arrays = {k: None if summary[k] is None else np.array(summary[k]) for k in ("targets", "predictions")}
             values = {name: summary[name] for name in _SUMMARY}
         except KeyError as error:
             raise CheckpointError(f"{folder}/run.json: {error} is missing; the file is damaged") from None

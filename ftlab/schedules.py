@@ -61,9 +61,7 @@ def cosine(step: np.ndarray, total_steps: int, warmup_steps: int, *, num_cycles:
     return _warm_up(step, warmup_steps, np.maximum(0.0, 0.5 * (1.0 + np.cos(math.pi * num_cycles * 2.0 * p))))
 
 
-def cosine_with_restarts(
-    step: np.ndarray, total_steps: int, warmup_steps: int, *, num_cycles: int = 1
-) -> np.ndarray:
+def cosine_with_restarts(step: np.ndarray, total_steps: int, warmup_steps: int, *, num_cycles: int = 1) -> np.ndarray:
     """Fall along `num_cycles` half cosine waves, jumping back to 1 between them (Loshchilov and Hutter 2017)."""
     p = _progress(step, total_steps, warmup_steps)
     wave = np.maximum(0.0, 0.5 * (1.0 + np.cos(math.pi * ((num_cycles * p) % 1.0))))
@@ -86,9 +84,7 @@ def polynomial(
     return _warm_up(step, warmup_steps, (1.0 - end_factor) * left**power + end_factor)
 
 
-def inverse_sqrt(
-    step: np.ndarray, total_steps: int, warmup_steps: int, *, timescale: int | None = None
-) -> np.ndarray:
+def inverse_sqrt(step: np.ndarray, total_steps: int, warmup_steps: int, *, timescale: int | None = None) -> np.ndarray:
     """Fall as 1 / sqrt(step) after the warm-up (Vaswani et al. 2017); `timescale` defaults to the warm-up."""
     timescale = timescale or warmup_steps or 10_000
     # Inside the warm-up the argument may be negative; that branch is not taken, so keep it off the square root.
@@ -113,9 +109,7 @@ def warmup_stable_decay(
     decay = math.ceil(decay_steps * total_steps - 1e-9) if isinstance(decay_steps, float) else decay_steps
     start = max(warmup_steps, total_steps - decay)
     p = np.clip((step - start) / max(1, total_steps - start), 0.0, 1.0)
-    fall = {"cosine": 0.5 * (1.0 + np.cos(math.pi * p)), "linear": 1.0 - p, "1-sqrt": 1.0 - np.sqrt(p)}[
-        decay_type
-    ]
+    fall = {"cosine": 0.5 * (1.0 + np.cos(math.pi * p)), "linear": 1.0 - p, "1-sqrt": 1.0 - np.sqrt(p)}[decay_type]
     rise = step / max(1, warmup_steps)
     scaled = np.where(step < warmup_steps, rise, fall) * (1.0 - end_factor) + end_factor
     return np.where((step >= warmup_steps) & (step < start), 1.0, np.maximum(0.0, scaled))
@@ -241,9 +235,7 @@ def missing_correction(step: np.ndarray, b1: float = 0.9, b2: float = 0.999) -> 
     return (1.0 - b1**t) / np.sqrt(1.0 - b2**t)
 
 
-def swa_tail(
-    step: np.ndarray, swa_step: int, lr_at_switch: np.ndarray, swa_lr: float, anneal_steps: int
-) -> np.ndarray:
+def swa_tail(step: np.ndarray, swa_step: int, lr_at_switch: np.ndarray, swa_lr: float, anneal_steps: int) -> np.ndarray:
     """Anneal from each layer's rate at the switch to `swa_lr` along half a cosine, in optimizer updates.
 
     alpha = (1 - cos(pi k / anneal_steps)) / 2 with k updates since `swa_step`; rate = alpha swa_lr + (1 - alpha)
@@ -337,9 +329,7 @@ def num_layers_of(model: str) -> int | None:
         config = Path(cached)
     try:
         fields = json.loads(config.read_text(encoding="utf-8"))
-        return next(
-            fields[k] for k in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if k in fields
-        )
+        return next(fields[k] for k in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if k in fields)
     except (OSError, ValueError, StopIteration):
         return None
 
@@ -401,18 +391,14 @@ def preview(
             )
     steps_per_epoch = _positive_int("steps_per_epoch", steps_per_epoch)
     num_layers = _positive_int("num_layers", num_layers)
-    planned = (
-        recipe.epochs * steps_per_epoch if total_steps is None else _positive_int("total_steps", total_steps)
-    )
+    planned = recipe.epochs * steps_per_epoch if total_steps is None else _positive_int("total_steps", total_steps)
 
     warmup_steps = warmup_steps_of(recipe.warmup, planned)
     if warmup_steps > planned:
         raise RecipeError(f"warmup: {warmup_steps} steps are longer than the run of {planned}; shorten it")
     swa_step = None if recipe.swa_start is None else round(recipe.swa_start * steps_per_epoch)
     if swa_step is not None and swa_step >= planned:
-        raise RecipeError(
-            f"swa_start: step {swa_step} lies after the end of the run of {planned} steps; start earlier"
-        )
+        raise RecipeError(f"swa_start: step {swa_step} lies after the end of the run of {planned} steps; start earlier")
     if recipe.reinit_layers > num_layers:
         raise RecipeError(
             f"reinit_layers: {recipe.reinit_layers} layers of a model that has {num_layers}; give at most {num_layers}"
@@ -467,9 +453,7 @@ def _steps_at(
     if not isinstance(steps, (int, np.integer)):
         at = np.asarray(steps)
         if at.ndim != 1 or at.dtype.kind not in "iu" or (len(at) and (at[0] < 0 or np.any(np.diff(at) < 0))):
-            raise RecipeError(
-                "steps: give whole numbers from 0 in rising order, a number of points, or None for all"
-            )
+            raise RecipeError("steps: give whole numbers from 0 in rising order, a number of points, or None for all")
         return at.astype(np.int64)
     count = _positive_int("steps", steps)
     if count >= total:

@@ -86,8 +86,7 @@ def read_table(source: object) -> Table:
         return replace(read(), name=source, text=text, target=target, task=task)
     if not isinstance(source, (str, os.PathLike)):
         raise DataError(
-            f"source is of type {type(source).__name__}; give one of {', '.join(_SETS)}, a path or a "
-            "DataFrame"
+            f"source is of type {type(source).__name__}; give one of {', '.join(_SETS)}, a path or a DataFrame"
         )
     path = Path(source).expanduser()
     if isinstance(source, str) and not path.suffix and path.name == source and not os.path.exists(path):
@@ -135,8 +134,7 @@ def _read_file(path: Path) -> Table:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path}: files ending in {path.suffix!r} cannot be read; convert it to one of "
-            f"{', '.join(_READERS)}"
+            f"{path}: files ending in {path.suffix!r} cannot be read; convert it to one of {', '.join(_READERS)}"
         )
     try:
         if path.stat().st_size == 0:

@@ -14,6 +14,7 @@ machine.
 from __future__ import annotations
 
 import hashlib
+import gc
 import json
 import math
 import os
@@ -480,7 +481,8 @@ def _preset() -> str | None:
 
 
 def _reset_peak_memory() -> None:
-    """Begin anew to measure the peak, where the system allows it (Linux, or a GPU)."""
+    """Begin anew to measure the peak, where the system allows it (Linux, or a GPU), with nothing left of earlier runs."""
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     try:

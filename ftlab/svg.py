@@ -110,9 +110,7 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
     count = trailing_sum(finite.astype(np.float64))
     with np.errstate(invalid="ignore"):
-        return np.where(
-            count > 0, trailing_sum(np.where(finite, values, 0.0)) / np.maximum(1.0, count), np.nan
-        )
+        return np.where(count > 0, trailing_sum(np.where(finite, values, 0.0)) / np.maximum(1.0, count), np.nan)
 
 
 def smoothing_window(total_steps: int) -> int:
@@ -179,9 +177,7 @@ def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> 
     step = next(m * 10.0**power for m in (1, 2, 5, 10) if m * 10.0**power >= 0.7 * raw)
     if whole and step < 1:
         step, power = 1.0, 0
-    ticks = [
-        round(i * step, max(0, 1 - power)) for i in range(math.floor(low / step), math.ceil(high / step) + 1)
-    ]
+    ticks = [round(i * step, max(0, 1 - power)) for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
     slack = 1e-6 * (high - low)
     return [t for t in ticks if low - slack <= t <= high + slack]
 
@@ -334,23 +330,15 @@ def line_chart(
     right = 14.0 if in_row or not named else 34 + _CHARACTER * max(len(line.label) for line in named)
     top = 30.0 + (18 if in_row and named else 0)
     bottom = height - (42.0 if x_label else 26.0)
-    y_ticks = (
-        []
-        if y_ends is None
-        else (log_ticks if log_y else nice_ticks)(*y_ends, max(2, int((bottom - top) / 50)))
-    )
-    left = 32 + _CHARACTER * max(
-        [5, *(len(number(t)) for t in y_ticks)]
-    )  # 5: charts above each other line up
+    y_ticks = [] if y_ends is None else (log_ticks if log_y else nice_ticks)(*y_ends, max(2, int((bottom - top) / 50)))
+    left = 32 + _CHARACTER * max([5, *(len(number(t)) for t in y_ticks)])  # 5: charts above each other line up
     end = width - right
 
     body = [f'<g fill="none" stroke="currentColor" stroke-width="1" {_colour(("currentColor",) * 2)}>']
     x_scale = _Scale(x_ends or (0.0, 1.0), (left, end))
     y_scale = _Scale(y_ends or ((1.0, 10.0) if log_y else (0.0, 1.0)), (bottom, top), log_y)
     x_ticks = (
-        []
-        if x_ends is None or x_ends[0] == x_ends[1]
-        else nice_ticks(*x_ends, max(2, int((end - left) / 70)), whole_x)
+        [] if x_ends is None or x_ends[0] == x_ends[1] else nice_ticks(*x_ends, max(2, int((end - left) / 70)), whole_x)
     )
     for tick in y_ticks:
         body.append(f'<path d="M{left:.1f},{y_scale(tick):.1f}H{end:.1f}" opacity="0.15"/>')

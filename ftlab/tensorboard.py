@@ -1,8 +1,8 @@
 """TensorBoard: a callback that writes what a History records as event files, for TensorBoard to draw.
 
-    run = ft.fit(recipe, data, callbacks=[ft.TensorBoard("logs")])
+run = ft.fit(recipe, data, callbacks=[ft.TensorBoard("logs")])
 
-    tensorboard --logdir logs          in a terminal; in a notebook %load_ext tensorboard, %tensorboard --logdir logs
+tensorboard --logdir logs          in a terminal; in a notebook %load_ext tensorboard, %tensorboard --logdir logs
 """
 
 from __future__ import annotations

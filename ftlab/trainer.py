@@ -136,14 +136,14 @@ def fit(
             run.status = "interrupted"
             run.test_score = run.swa_score = run.targets = run.predictions = None
         except BaseException:
-            job.notify("on_train_end", None)
+            job.dismiss_callbacks(None)
             raise
     job.restore_best_weights()
     job.accelerator.unwrap_model(job.model, keep_fp32_wrapper=False)  # mixed precision ends with the run
     run.best_score = job.best.score
     run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
     run.seconds = time.perf_counter() - began
-    job.notify("on_train_end", run)
+    job.dismiss_callbacks(run)
     return run
 
 
@@ -237,9 +237,7 @@ class Job:
         if self.data.task == "classification":
             return nn.functional.cross_entropy(logits, labels)
         squared = nn.functional.mse_loss(logits[:, 0], labels)
-        return (
-            squared if self.recipe.loss == "auto" else torch.sqrt(squared + 1e-12)
-        )  # no infinite slope at 0
+        return squared if self.recipe.loss == "auto" else torch.sqrt(squared + 1e-12)  # no infinite slope at 0
 
     def make_batch(self, rows: np.ndarray) -> Any:
         """Pad the rows to the longest among them, on the model's device."""
@@ -312,6 +310,15 @@ class Job:
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)
 
+    def dismiss_callbacks(self, run: Run | None) -> None:
+        """Tell every callback the end, and let go of it: through `predict` it would keep model and optimizer alive."""
+        try:
+            self.notify("on_train_end", run)
+        finally:
+            for callback in self.callbacks:
+                vars(callback).pop("predict", None)
+            self.callbacks.clear()
+
     # -------------------------------------------------------------------------------------------- crash safety
 
     def checkpoint(self, done: int) -> None:
@@ -327,9 +334,7 @@ class Job:
             "optimizer": optimizer,
             "best": self.best_weights or {},
             "average": self.averager.state_dict() if self.averager else {},
-            "random": {
-                f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()
-            },
+            "random": {f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()},
         }
         state = {
             "fingerprint": self.fingerprint,
@@ -354,9 +359,7 @@ class Job:
         if self.averager:
             self.averager.load_state_dict(tensors["average"])
         mine = f"{self.accelerator.process_index}/"
-        _set_random_state(
-            {k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)}
-        )
+        _set_random_state({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
         self.best.score, self.best.looks_without_progress = (
             state["best_score"],
             state["looks_without_progress"],
@@ -431,15 +434,11 @@ def _prepare(
     )
 
 
-def make_optimizer(
-    recipe: Recipe, model: nn.Module, device: torch.device | str = "cpu"
-) -> torch.optim.Optimizer:
+def make_optimizer(recipe: Recipe, model: nn.Module, device: torch.device | str = "cpu") -> torch.optim.Optimizer:
     """Make the recipe's optimizer over the model's parameter groups; every group carries `name` and `layer`."""
     if recipe.group_lrs is not None:
         head_lr = recipe.lr if recipe.head_lr is None else recipe.head_lr
-        groups = grouped_param_groups(
-            model, lrs=recipe.group_lrs, head_lr=head_lr, weight_decay=recipe.weight_decay
-        )
+        groups = grouped_param_groups(model, lrs=recipe.group_lrs, head_lr=head_lr, weight_decay=recipe.weight_decay)
     else:
         groups = param_groups(
             model,
@@ -470,9 +469,7 @@ def _check_arguments(
     if live not in (True, False, "off", "svg", "widget"):
         raise RecipeError(f"live: {live!r} is unknown; use True, False, 'off', 'svg' or 'widget'")
     if resume and checkpoint_dir is None:
-        raise CheckpointError(
-            "resume: there is nothing to resume from; name the folder with checkpoint_dir=..."
-        )
+        raise CheckpointError("resume: there is nothing to resume from; name the folder with checkpoint_dir=...")
 
 
 def _tiny() -> bool:

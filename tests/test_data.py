@@ -159,9 +159,7 @@ def test_data_survives_pickling(passages):
 
 def article_folds(targets: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     """Return the fold of each row as the article's notebook makes them."""
-    frame = pd.DataFrame({"row": np.arange(len(targets)), "target": targets}).sample(
-        frac=1, random_state=seed
-    )
+    frame = pd.DataFrame({"row": np.arange(len(targets)), "target": targets}).sample(frac=1, random_state=seed)
     frame["bin"] = pd.cut(frame["target"], bins=int(np.floor(1 + np.log2(len(frame)))), labels=False)
     folds = np.full(len(frame), -1)
     with warnings.catch_warnings():
@@ -199,9 +197,7 @@ def test_folds_are_stratified_by_target(passages):
 @settings(max_examples=80, deadline=None)
 def test_every_split_is_complete_disjoint_and_stratified(n, num_folds, seed, spread, heavy):
     generator = np.random.default_rng(seed)
-    frame = table(n).assign(
-        target=generator.standard_t(1, n).clip(-9, 9) if heavy else generator.normal(0, spread, n)
-    )
+    frame = table(n).assign(target=generator.standard_t(1, n).clip(-9, 9) if heavy else generator.normal(0, spread, n))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = load_data(frame, num_folds=num_folds, seed=seed)
@@ -565,9 +561,7 @@ def test_a_tokenizer_in_python_works():
     dataset = data.tokenise(tokenizer, 12)
     assert dataset[0]["input_ids"] == tokenizer(data.texts[0], truncation=True, max_length=12)["input_ids"]
     # One token a byte, and one for the end.
-    assert data.share_truncated(tokenizer, 12) == np.mean(
-        [len(text.encode()) + 1 > 12 for text in data.texts]
-    )
+    assert data.share_truncated(tokenizer, 12) == np.mean([len(text.encode()) + 1 > 12 for text in data.texts])
     assert make_batch(dataset, [0, 4], collate(tokenizer))["attention_mask"].sum(1).tolist() == [12, 3]
 
 
@@ -676,9 +670,7 @@ def test_little_of_a_training_batch_is_padding(passages, tokenizer):
     lengths = np.array(passages.tokenise(tokenizer, 256)["length"])[passages.split(0).train]
     random = np.array_split(np.random.default_rng(0).permutation(432), 27)
     theirs = np.array_split(np.array(list(LengthGroupedSampler(16, lengths=lengths.tolist()))), 27)
-    ours = [
-        padding_share(lengths, length_grouped_batches(lengths, 16, seed=0, epoch=epoch)) for epoch in range(5)
-    ]
+    ours = [padding_share(lengths, length_grouped_batches(lengths, 16, seed=0, epoch=epoch)) for epoch in range(5)]
     assert max(ours) < 0.02 < padding_share(lengths, theirs) < padding_share(lengths, random)
 
 

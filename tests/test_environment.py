@@ -86,12 +86,7 @@ def test_what_is_missing_is_named_with_its_mending(report, monkeypatch):
 
 def test_outside_a_notebook_nothing_is_promised(report):
     text = report(notebook=False)
-    assert (
-        "a terminal or script" in text
-        and "progress bar" in text
-        and "Ctrl-C" in text
-        and "panels: no" in text
-    )
+    assert "a terminal or script" in text and "progress bar" in text and "Ctrl-C" in text and "panels: no" in text
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,7 @@ def test_a_score_that_is_not_a_number_is_never_best():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(1, 5), st.booleans())
 def test_stops_where_transformers_does(scores, patience, higher):
     callback = EarlyStoppingCallback(early_stopping_patience=patience)
-    args = TrainingArguments(
-        metric_for_best_model="eval_m", greater_is_better=higher, report_to="none", use_cpu=True
-    )
+    args = TrainingArguments(metric_for_best_model="eval_m", greater_is_better=higher, report_to="none", use_cpu=True)
     state, control = TrainerState(), TrainerControl()
     ours = BestScore(higher_is_better=higher, patience=patience)
     for score in scores:

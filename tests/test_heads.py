@@ -21,19 +21,13 @@ def pooled_by_hand(head: str, model, outputs, lengths: list[int]) -> torch.Tenso
     if head == "mean":
         return torch.stack([hidden[i, :n].mean(0) for i, n in enumerate(lengths)])
     if head == "concat4":
-        return torch.stack(
-            [torch.cat([layer[i, 0] for layer in outputs.hidden_states[-4:]]) for i in range(2)]
-        )
+        return torch.stack([torch.cat([layer[i, 0] for layer in outputs.hidden_states[-4:]]) for i in range(2)])
     if head == "pooler":
-        return torch.tanh(
-            hidden[:, 0] @ model.backbone.pooler.dense.weight.T + model.backbone.pooler.dense.bias
-        )
+        return torch.tanh(hidden[:, 0] @ model.backbone.pooler.dense.weight.T + model.backbone.pooler.dense.bias)
     first, _, second = model.head.attention
     pooled = []
     for i, n in enumerate(lengths):
-        energy = (
-            torch.tanh(hidden[i, :n] @ first.weight.T + first.bias) @ second.weight.T + second.bias
-        )  # (n, 1)
+        energy = torch.tanh(hidden[i, :n] @ first.weight.T + first.bias) @ second.weight.T + second.bias  # (n, 1)
         weights = energy.exp() / energy.exp().sum()
         pooled.append((weights * hidden[i, :n]).sum(0))
     return torch.stack(pooled)
@@ -85,10 +79,7 @@ def test_fresh_weights(head):
 
 
 def test_only_the_pooler_head_keeps_the_pooler():
-    kept = {
-        head: load_model(recipe(head=head)).backbone.pooler is not None
-        for head in ("pooler", "mean", "concat4")
-    }
+    kept = {head: load_model(recipe(head=head)).backbone.pooler is not None for head in ("pooler", "mean", "concat4")}
     assert kept == {"pooler": True, "mean": False, "concat4": False}
 
 
@@ -145,21 +136,16 @@ def test_concat4_reads_the_token_that_has_seen_the_whole_text(tmp_path, family, 
 def test_padding_changes_nothing_in_a_decoder(tmp_path, head):
     model = load_model(recipe(save(tmp_path, "llama"), head=head))
     inputs = batch()
-    alone = model(
-        input_ids=inputs["input_ids"][1:, :6], attention_mask=torch.ones(1, 6, dtype=torch.long)
-    ).logits
+    alone = model(input_ids=inputs["input_ids"][1:, :6], attention_mask=torch.ones(1, 6, dtype=torch.long)).logits
     torch.testing.assert_close(model(**inputs).logits[1:], alone, rtol=1e-5, atol=1e-6)
 
 
 def test_which_families_read_left_to_right():
     from transformers import CONFIG_MAPPING
 
-    last = {
-        family: reads_left_to_right(CONFIG_MAPPING[family]()) for family in ("gpt2", "llama", "opt", "xlnet")
-    }
+    last = {family: reads_left_to_right(CONFIG_MAPPING[family]()) for family in ("gpt2", "llama", "opt", "xlnet")}
     first = {
-        family: reads_left_to_right(CONFIG_MAPPING[family]())
-        for family in ("bert", "roberta", "modernbert", "t5")
+        family: reads_left_to_right(CONFIG_MAPPING[family]()) for family in ("bert", "roberta", "modernbert", "t5")
     }
     assert all(last.values()) and not any(first.values())
 
@@ -177,6 +163,4 @@ def test_the_plain_backbone_is_untouched_by_the_head(tmp_path):
     save(tmp_path, "distilbert")
     model = load_model(recipe(tmp_path, head="mean"))
     plain = AutoModel.from_pretrained(tmp_path)
-    assert all(
-        torch.equal(a, b) for a, b in zip(model.backbone.parameters(), plain.parameters(), strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(model.backbone.parameters(), plain.parameters(), strict=True))

@@ -127,12 +127,8 @@ def point_to(monkeypatch, address: str) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", address)
     # made anew, because it remembers the address
-    monkeypatch.setattr(
-        "transformers.utils.hub._hf_api", huggingface_hub.HfApi(endpoint=address), raising=False
-    )
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    monkeypatch.setattr("transformers.utils.hub._hf_api", huggingface_hub.HfApi(endpoint=address), raising=False)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 def test_without_a_network_the_error_says_how_to_get_the_model(monkeypatch, cache):
@@ -175,9 +171,7 @@ def test_a_silent_server_is_given_up(monkeypatch, cache):
 def test_offline_mode_asks_nobody(monkeypatch, cache):
     monkeypatch.setattr(hub, "get_session", lambda: pytest.fail("the network was asked"))
     assert huggingface_hub.is_offline_mode()
-    with pytest.raises(
-        ModelError, match="HF_HUB_OFFLINE is set. Where there is a connection, run `hf download"
-    ):
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE is set. Where there is a connection, run `hf download"):
         load_model(recipe("some-owner/some-model"))
 
 
@@ -243,9 +237,7 @@ def server(monkeypatch, tmp_path, cache):
 def test_a_download_and_then_the_cache_without_a_network(monkeypatch, server):
     first = load_model(recipe("owner/model"))
     words = load_tokenizer("owner/model")
-    assert words("w1 w2").input_ids[:2] == [4, 5] and any(
-        "model.safetensors" in path for path in server.asked
-    )
+    assert words("w1 w2").input_ids[:2] == [4, 5] and any("model.safetensors" in path for path in server.asked)
     point_to(monkeypatch, "http://127.0.0.1:9")
     monkeypatch.setattr(hub, "get_session", lambda: pytest.fail("the network was asked"))
     again = load_model(recipe("owner/model"))
@@ -268,9 +260,7 @@ def test_what_the_hub_refuses(monkeypatch, server):
         load_model(recipe("robertta-base"))
     with pytest.raises(ModelError, match="is gated: accept its terms at .*owner/gated.*hf auth login"):
         load_model(recipe("owner/gated"))
-    monkeypatch.setenv(
-        "DISABLE_SAFETENSORS_CONVERSION", "1"
-    )  # else transformers asks a service to convert it
+    monkeypatch.setenv("DISABLE_SAFETENSORS_CONVERSION", "1")  # else transformers asks a service to convert it
     server.files.joinpath("model.safetensors").unlink()
     with pytest.raises(ModelError, match="no model.safetensors, the only form of weights"):
         load_model(recipe("owner/model"))
@@ -286,9 +276,7 @@ def test_a_missing_package_is_named(monkeypatch):
     def load(*args, **where):
         raise ImportError("this tokenizer needs sentencepiece")
 
-    with pytest.raises(
-        ModelError, match="needs a package that is not installed: this tokenizer needs sentencepiece"
-    ):
+    with pytest.raises(ModelError, match="needs a package that is not installed: this tokenizer needs sentencepiece"):
         hub.fetch("minilm", load)
 
 

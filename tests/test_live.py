@@ -341,9 +341,7 @@ def test_a_saved_notebook_keeps_picture_and_text_and_passes_strict_nbval(tmp_pat
         (6, "ended by an error: 0 of 81"),
     ):
         pictures = [o.data for o in outputs[i] if "image/png" in o.get("data", {})]
-        assert [sorted(p) for p in pictures] == [["image/png", "text/plain"]] and len(
-            pictures[0]["image/png"]
-        ) > 10_000
+        assert [sorted(p) for p in pictures] == [["image/png", "text/plain"]] and len(pictures[0]["image/png"]) > 10_000
         assert not any(VIEW in o.get("data", {}) for o in outputs[i])
         assert message in "".join(o.get("text", "") for o in outputs[i] if o.get("name") == "stdout")
     assert outputs[6][-1].ename == "ZeroDivisionError"

@@ -57,9 +57,7 @@ def test_every_parameter_has_the_articles_rate(roberta):
     got = by_parameter(groups, roberta)
     assert got == the_articles_rates(roberta)
     assert got["roberta.embeddings.word_embeddings.weight"][0] == pytest.approx(9.885033776835e-07, rel=1e-12)
-    assert got["roberta.encoder.layer.0.output.dense.weight"][0] == pytest.approx(
-        1.098337086315e-06, rel=1e-12
-    )
+    assert got["roberta.encoder.layer.0.output.dense.weight"][0] == pytest.approx(1.098337086315e-06, rel=1e-12)
     assert got["roberta.encoder.layer.11.output.dense.weight"][0] == 3.5e-06
     assert len(groups) == 28, "14 places, with and without weight decay, and not one group a tensor"
 
@@ -73,9 +71,7 @@ def test_the_articles_groups(roberta):
     by_parameter(groups, roberta)
 
 
-@pytest.mark.parametrize(
-    "family", [f for f in CONFIGS if f not in ("t5", "umt5")]
-)  # refused by the layer map
+@pytest.mark.parametrize("family", [f for f in CONFIGS if f not in ("t5", "umt5")])  # refused by the layer map
 @pytest.mark.usefixtures("one_thread")
 def test_every_family_has_each_parameter_once_and_rates_that_rise(family):
     model = tiny(family)

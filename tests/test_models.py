@@ -50,8 +50,7 @@ GPT_LIKE = {
 def bert_like(prefix: str, **more: list[str]) -> dict[str, list[str]]:
     extra = {place.replace("_", "."): names for place, names in more.items()}
     return {
-        place: [*extra.get(place, []), *(name.format(prefix) for name in names)]
-        for place, names in BERT_LIKE.items()
+        place: [*extra.get(place, []), *(name.format(prefix) for name in names)] for place, names in BERT_LIKE.items()
     }
 
 
@@ -225,9 +224,7 @@ def test_layer_map_of_each_family(family):
     assert norm <= in_top - {id(p) for p in found.blocks[-1].parameters()}
     # what the map says is used: a gradient reaches every place
     model(**batch(model.config.pad_token_id)).logits.sum().backward()
-    reached = {
-        found.place[name] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
-    }
+    reached = {found.place[name] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached == set(found.layers)
 
 
@@ -442,9 +439,7 @@ def test_a_family_without_dropout_gets_none_in_its_head(tmp_path):
 
 
 def test_max_length_beyond_the_positions():
-    with pytest.raises(
-        ModelError, match="max_length: 513 tokens, but minilm has 512 positions; use 512 or less"
-    ):
+    with pytest.raises(ModelError, match="max_length: 513 tokens, but minilm has 512 positions; use 512 or less"):
         load_model(recipe(max_length=513))
     load_model(recipe(max_length=512))
 
@@ -511,9 +506,7 @@ def test_auto_loads_in_a_plain_pipeline(tmp_path, task):
             assert plain(text)[0]["score"] == pytest.approx(logits.item(), rel=1e-6)
         else:
             answer = {found["label"]: found["score"] for found in plain(text, top_k=None)}
-            assert answer == pytest.approx(
-                dict(zip(labels, logits.softmax(-1).tolist(), strict=True)), rel=1e-6
-            )
+            assert answer == pytest.approx(dict(zip(labels, logits.softmax(-1).tolist(), strict=True)), rel=1e-6)
     restored = load_pretrained(tmp_path)
     inputs = words(TEXTS, padding=True, return_tensors="pt")
     assert torch.equal(restored(**inputs).logits, model(**inputs).logits)
@@ -523,11 +516,7 @@ def test_auto_loads_in_a_plain_pipeline(tmp_path, task):
 @pytest.mark.parametrize(
     ("family", "head"),
     [
-        *(
-            (family, head)
-            for family in ("bert", "roberta")
-            for head in ("auto", "pooler", "mean", "attention")
-        ),
+        *((family, head) for family in ("bert", "roberta") for head in ("auto", "pooler", "mean", "attention")),
         *((family, "concat4") for family in ("bert", "roberta", "gpt2")),
         ("gpt2", "auto"),
         ("gpt2", "mean"),
@@ -561,9 +550,7 @@ def test_the_backbone_of_another_head_loads_in_transformers(tmp_path):
     model = load_model(recipe(save(tmp_path / "source", "bert"), head="mean"))
     model.save_pretrained(tmp_path / "saved")
     plain = transformers.AutoModel.from_pretrained(tmp_path / "saved", add_pooling_layer=False)
-    assert torch.equal(
-        plain.encoder.layer[0].output.dense.weight, model.backbone.encoder.layer[0].output.dense.weight
-    )
+    assert torch.equal(plain.encoder.layer[0].output.dense.weight, model.backbone.encoder.layer[0].output.dense.weight)
 
 
 def test_damaged_saved_models(tmp_path):
@@ -592,15 +579,11 @@ def test_a_checkpoint_that_lacks_more_than_the_head_is_refused(tmp_path):
     file = save(tmp_path, "bert") / "model.safetensors"
     whole = load_file(file)
     save_file({k: v for k, v in whole.items() if "layer.1.output" not in k}, file, metadata={"format": "pt"})
-    with pytest.raises(
-        ModelError, match=r"do not fit its config.json: bert\.encoder\.layer\.1\.output\.LayerNorm\.b"
-    ):
+    with pytest.raises(ModelError, match=r"do not fit its config.json: bert\.encoder\.layer\.1\.output\.LayerNorm\.b"):
         load_model(recipe(tmp_path))
     reshaped = whole | {"encoder.layer.0.intermediate.dense.weight": torch.zeros(7, 32)}
     save_file(reshaped, file, metadata={"format": "pt"})
-    with pytest.raises(
-        ModelError, match=r"layer\.0\.intermediate\.dense\.weight missing or of another shape"
-    ):
+    with pytest.raises(ModelError, match=r"layer\.0\.intermediate\.dense\.weight missing or of another shape"):
         load_model(recipe(tmp_path, head="mean"))
 
 
@@ -622,9 +605,7 @@ def test_a_head_of_another_shape_is_replaced_and_one_of_the_same_shape_kept(tmp_
     assert torch.equal(model.bert.pooler.dense.weight, three.bert.pooler.dense.weight)
     model.save_pretrained(tmp_path / "one")
     words.save_pretrained(tmp_path / "one")
-    assert torch.equal(
-        load_model(recipe(tmp_path / "one", seed=9)).classifier.weight, model.classifier.weight
-    )
+    assert torch.equal(load_model(recipe(tmp_path / "one", seed=9)).classifier.weight, model.classifier.weight)
 
 
 def test_weights_are_loaded_in_single_precision(tmp_path):
@@ -669,9 +650,7 @@ def test_code_of_a_model_is_never_run(tmp_path):
     save(tmp_path, "bert")
     config = json.loads((tmp_path / "config.json").read_text())
     classes = {"AutoConfig": "code.Config", "AutoModelForSequenceClassification": "code.Model"}
-    (tmp_path / "config.json").write_text(
-        json.dumps(config | {"auto_map": classes, "model_type": "of-its-own"})
-    )
+    (tmp_path / "config.json").write_text(json.dumps(config | {"auto_map": classes, "model_type": "of-its-own"}))
     (tmp_path / "code.py").write_text("raise SystemExit('the code was run')")
     with pytest.raises(ModelError, match="brings code of its own, which ftlab never runs"):
         load_model(recipe(tmp_path))
@@ -679,9 +658,7 @@ def test_code_of_a_model_is_never_run(tmp_path):
 
 def test_a_folder_without_tokenizer(tmp_path):
     tiny("bert").save_pretrained(tmp_path)
-    with pytest.raises(
-        ModelError, match="the tokenizer has no vocabulary; its files must stand beside config.json"
-    ):
+    with pytest.raises(ModelError, match="the tokenizer has no vocabulary; its files must stand beside config.json"):
         load_tokenizer(str(tmp_path))
 
 
@@ -693,9 +670,7 @@ def test_encoder_decoders_are_refused(tmp_path):
 
 
 def test_a_model_without_sequence_classifier(tmp_path):
-    transformers.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2).save_pretrained(
-        tmp_path
-    )
+    transformers.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2).save_pretrained(tmp_path)
     tokenizer(pad_token="[PAD]").save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="there is no sequence classifier for vit"):
         load_model(recipe(tmp_path))

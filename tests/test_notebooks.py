@@ -30,9 +30,7 @@ def test_outputs_are_clean_current_and_from_one_run(path):
     nbformat.validate(notebook)
     assert clean(notebook) == notebook, "run `make notebooks`"
     assert notebook.metadata["ftlab"]["source_sha256"] == source_fingerprint(notebook), "run `make notebooks`"
-    assert [cell.execution_count for cell in code_cells(notebook)] == list(
-        range(1, len(code_cells(notebook)) + 1)
-    )
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     assert any("image/png" in output.get("data", {}) for output in outputs)
@@ -55,9 +53,7 @@ def test_sources_keep_the_house_rules(path):
     ):
         assert forbidden not in code, forbidden
     assert not re.search(r"""["'](/|[A-Z]:)""", code), "an absolute path"
-    headings = re.findall(
-        r"^(#+) ", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.M
-    )
+    headings = re.findall(r"^(#+) ", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.M)
     assert headings.count("#") == 1 and headings[0] == "#"
     for cell in code_cells(notebook):
         assert len(cell.source.splitlines()) <= 25, f"a long cell: {cell.source[:60]}"
@@ -77,9 +73,7 @@ def test_a_notebook_has_its_parts(path):
     assert "ft.check()" in code
     solution = nbformat.read(FOLDER / "solutions" / path.name, as_version=4)
     solved = "\n".join(cell.source for cell in code_cells(solution))
-    assert re.findall(r'assert ft\.exercises\.check\("(\d\d\.\d)"', solved) == [
-        f"{number}.{i}" for i in (1, 2, 3)
-    ]
+    assert re.findall(r'assert ft\.exercises\.check\("(\d\d\.\d)"', solved) == [f"{number}.{i}" for i in (1, 2, 3)]
 
 
 @each_of_series
@@ -99,9 +93,7 @@ def test_a_checked_cell_does_not_depend_on_a_run():
     for path in PATHS:
         for cell in code_cells(nbformat.read(path, as_version=4)):
             if "nbval-check-output" in cell.metadata.get("tags", []):
-                assert "ft.fit(" not in cell.source and not re.search(r"\bruns?\b[.\[]", cell.source), (
-                    cell.source
-                )
+                assert "ft.fit(" not in cell.source and not re.search(r"\bruns?\b[.\[]", cell.source), cell.source
 
 
 # --------------------------------------------------------------------------------------------------- the cleaner
@@ -113,9 +105,7 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
     def display(**data):
         return new_output("display_data", data={key.replace("_", "/"): value for key, value in data.items()})
 
-    both = new_output(
-        "display_data", data={WIDGET: {"model_id": "a"}, "image/png": PNG, "text/plain": "panel"}
-    )
+    both = new_output("display_data", data={WIDGET: {"model_id": "a"}, "image/png": PNG, "text/plain": "panel"})
     only_widget = new_output("display_data", data={WIDGET: {"model_id": "b"}, "text/plain": "VBox()"})
     emptied = new_output("display_data", data={"text/plain": ""})
     stream = new_output("stream", text="hello")

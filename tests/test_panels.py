@@ -73,9 +73,7 @@ def test_every_control_moves_over_its_whole_range(name, state):
     assert (len(seen) == 1) == ((name, state) in OVERRIDDEN)
 
 
-@pytest.mark.parametrize(
-    "recipe", [Recipe(), EVERYTHING, Recipe(lr=0.0), Recipe(lr=0.5, epochs=50), *PAPER.values()]
-)
+@pytest.mark.parametrize("recipe", [Recipe(), EVERYTHING, Recipe(lr=0.0), Recipe(lr=0.5, epochs=50), *PAPER.values()])
 def test_a_panel_starts_from_its_recipe(recipe):
     panel = SchedulePanel(recipe)
     assert panel.recipe == recipe and hash(panel.recipe) == hash(recipe) and panel.code == "recipe = base"
@@ -204,14 +202,10 @@ class Demo(Panel):
 
     def __init__(self, recipe=None):
         self.dropout = Number("dropout", "dropout", 0.1, 0, 0.9, help="share of units switched off")
-        self.head = Choice(
-            "head", "head", "auto", {"the hub's": "auto", "mean of all": "mean"}, help="on top"
-        )
+        self.head = Choice("head", "head", "auto", {"the hub's": "auto", "mean of all": "mean"}, help="on top")
         self.extra = Switch("extra", "extra", False, help="no field of a recipe")
         self.drawn = []
-        super().__init__(
-            Recipe(dropout=0.1) if recipe is None else recipe, [self.dropout, self.head, self.extra]
-        )
+        super().__init__(Recipe(dropout=0.1) if recipe is None else recipe, [self.dropout, self.head, self.extra])
 
     def draw(self, recipe):
         self.drawn.append(recipe)
@@ -274,11 +268,7 @@ def test_a_stored_notebook_gets_a_png_and_a_sentence_that_does_not_change():
     assert metadata["image/png"]["alt"] == panel.figure(panel.recipe).sentence
     panel.dropout.value = 0.3
     second, _ = panel._repr_mimebundle_()
-    assert (
-        first["text/plain"]
-        == second["text/plain"]
-        == "Panel: A demonstration. Run the cell to move its 3 controls."
-    )
+    assert first["text/plain"] == second["text/plain"] == "Panel: A demonstration. Run the cell to move its 3 controls."
     assert first["image/png"] != second["image/png"]
 
 
@@ -288,9 +278,7 @@ def test_every_control_has_a_name_and_an_explanation():
         for control in panel.controls.values():
             named = [control.list] if isinstance(control, Choice) else [control.box]
             assert all(widget.description == control.label for widget in named)
-            assert (
-                control.label.replace("'", "&#x27;") in texts and control.help.replace("'", "&#x27;") in texts
-            )
+            assert control.label.replace("'", "&#x27;") in texts and control.help.replace("'", "&#x27;") in texts
 
 
 def test_only_widgets_of_ipywidgets_itself_are_used():

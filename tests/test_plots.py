@@ -25,9 +25,7 @@ VALUES = RNG.standard_normal(50)
 FIGURES = {
     "schedule": lambda: plots.plot_schedule(preview(RECIPE)),
     "schedule of the article": lambda: plots.plot_schedule(preview(PAPER["grouped_llrd+warmup+swa"], 142)),
-    "schedule of a large model": lambda: plots.plot_schedule(
-        preview(Recipe(model="roberta-large", layer_decay=0.9))
-    ),
+    "schedule of a large model": lambda: plots.plot_schedule(preview(Recipe(model="roberta-large", layer_decay=0.9))),
     "frozen": lambda: plots.plot_schedule(preview(Recipe(lr=0.0))),
     "run": lambda: plots.plot_run(make_run()),
     "interrupted run": lambda: plots.plot_run(make_run(steps=40, status="interrupted")),
@@ -65,17 +63,13 @@ def test_a_figure_shows_itself_as_a_small_sharp_png_with_a_sentence(name):
     assert image.size == (round(1.5 * shown["width"]), round(1.5 * shown["height"]))
     assert len(png) < 80_000 and len(np.unique(np.asarray(image))) > 4
     assert shown["alt"] == plots.describe(figure) and shown["alt"].endswith((".", "step"))
-    assert bundle["text/plain"] == f"<Picture: {figure.name}>" and not any(
-        c.isdigit() for c in bundle["text/plain"]
-    )
+    assert bundle["text/plain"] == f"<Picture: {figure.name}>" and not any(c.isdigit() for c in bundle["text/plain"])
     # Axes are labelled, and all text stands out from the white ground.
     for axes in figure.axes:
         assert axes.get_title(loc="left") and (axes.get_xlabel() or axes.get_title(loc="left") == "loss")
     for text in figure.findobj(Text):
         if text.get_text():
-            r, g, b = (
-                c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(text.get_color())
-            )
+            r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(text.get_color()))
             assert 1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05) >= 4.5
 
 
@@ -96,9 +90,7 @@ def test_a_schedule_is_drawn_as_it_is():
     [axes] = plots.plot_schedule(schedule).axes
     for i, name in enumerate(schedule.layers):
         line = line_of(axes, name)
-        assert np.array_equal(line.get_xdata(), schedule.steps) and np.array_equal(
-            line.get_ydata(), schedule.lr[:, i]
-        )
+        assert np.array_equal(line.get_xdata(), schedule.steps) and np.array_equal(line.get_ydata(), schedule.lr[:, i])
     assert "warm-up ends" in [t.get_text() for t in axes.texts]
     upright = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1]
     assert sorted(upright) == [9, 27, 54]  # warm-up, two borders between epochs
@@ -115,9 +107,7 @@ def test_a_run_is_drawn_as_it_was():
     assert line_of(score, "model").get_xdata().tolist() == list(range(9, 82, 9))
     assert line_of(score, "model").get_ydata().tolist() == [e["score"] for e in history.evals]
     averaged = line_of(score, "averaged").get_ydata()
-    assert np.isnan(averaged[:3]).all() and averaged[3:].tolist() == [
-        e["swa_score"] for e in history.evals[3:]
-    ]
+    assert np.isnan(averaged[:3]).all() and averaged[3:].tolist() == [e["swa_score"] for e in history.evals[3:]]
     best = line_of(score, f"best {history.best['score']:.3f}")
     assert (best.get_xdata()[0], best.get_ydata()[0]) == (history.best["step"], history.best["score"])
     for i, name in enumerate(history.layers):
@@ -159,8 +149,7 @@ def test_parameters_are_summed_for_backbone_and_head():
     figure = plots.plot_parameters({"embeddings": 900, "layer.0": 90, "head": 10})
     assert [bar.get_width() for bar in figure.axes[0].patches] == [900, 90, 10]
     assert figure.sentence == (
-        "1,000 parameters: 990 in the backbone (99.0%), 10 in the head (1.0%); "
-        "the largest part is embeddings."
+        "1,000 parameters: 990 in the backbone (99.0%), 10 in the head (1.0%); the largest part is embeddings."
     )
 
 
@@ -189,7 +178,5 @@ def test_schedules_in_words():
         "Learning rate over 81 steps; highest: all layers 1e-4 at step 0; at the last step 1.23e-6."
     )
     text = plots.describe(preview(PAPER["llrd+warmup+swa"], 142))
-    assert (
-        "head 3.6e-6 at step 50" in text and "warm-up ends at step 50; averaging starts at step 426." in text
-    )
+    assert "head 3.6e-6 at step 50" in text and "warm-up ends at step 50; averaging starts at step 426." in text
     assert "at the last step 2e-6" in text

@@ -77,9 +77,7 @@ def test_every_head(head):
     assert changed == {"layer.4", "layer.5"} | ({"head"} if head == "pooler" else set())
 
 
-@pytest.mark.parametrize(
-    "family", [f for f in CONFIGS if f not in ("t5", "umt5")]
-)  # refused by the layer map
+@pytest.mark.parametrize("family", [f for f in CONFIGS if f not in ("t5", "umt5")])  # refused by the layer map
 @pytest.mark.usefixtures("one_thread")
 def test_every_family(family):
     model = tiny(family)

@@ -42,9 +42,7 @@ def test_nothing_is_overwritten(run, tmp_path):
 
 def test_save_pretrained_loads_in_a_plain_pipeline_with_the_same_numbers(run, tmp_path):
     run.save_pretrained(tmp_path / "model")
-    pipe = pipeline(
-        "text-classification", model=str(tmp_path / "model"), function_to_apply="none", device="cpu"
-    )
+    pipe = pipeline("text-classification", model=str(tmp_path / "model"), function_to_apply="none", device="cpu")
     got = [answer["score"] for answer in pipe(TEXTS, truncation=True, max_length=run.recipe.max_length)]
     np.testing.assert_allclose(got, run.predict(TEXTS), rtol=1e-5, atol=1e-6)
 

@@ -154,8 +154,7 @@ def test_environment_is_made_once_and_again_when_its_lists_change(checkout: Path
     """A stand-in for Python writes down what make asks of it: a venv once, then pip for each change."""
     log = checkout / "log"
     recorder = (
-        f'echo "$@" >> "{log}"\n'
-        'case "$*" in *"venv --clear"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; esac'
+        f'echo "$@" >> "{log}"\ncase "$*" in *"venv --clear"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;; esac'
     )
     python = executable(checkout / "stand-in", recorder)
     install = "-m pip install --constraint constraints.txt --editable .[lab,test]"

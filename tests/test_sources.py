@@ -30,9 +30,7 @@ PASSAGES = REPOSITORY / "data" / "passages.csv"
 def clear_folder() -> Path | None:
     """Return the folder that holds the CLEAR file: FTLAB_DATA, or shared/data beside the repository."""
     folders = [os.environ.get("FTLAB_DATA"), REPOSITORY.parent / "shared" / "data"]
-    return next(
-        (Path(folder) for folder in folders if folder and (Path(folder) / CLEAR_FILE).is_file()), None
-    )
+    return next((Path(folder) for folder in folders if folder and (Path(folder) / CLEAR_FILE).is_file()), None)
 
 
 CLEAR_FOLDER = clear_folder()
@@ -113,9 +111,7 @@ def test_nul_characters_are_kept(tmp_path, ending):
     path = tmp_path / f"mine.{ending}"
     if ending in ("csv", "tsv"):  # the csv module writes no NUL before Python 3.11
         mark = "," if ending == "csv" else "\t"
-        path.write_text(
-            "".join(f"{a}{mark}{b}\n" for a, b in [("text", "target"), *frame.to_numpy()]), "utf-8"
-        )
+        path.write_text("".join(f"{a}{mark}{b}\n" for a, b in [("text", "target"), *frame.to_numpy()]), "utf-8")
     else:
         write(frame, path)
     assert load_data(path).texts[3] == "before\0after"
@@ -414,9 +410,7 @@ def test_the_data_folder_comes_before_the_download(monkeypatch, small_clear):
 
 
 def hub_parts() -> datasets.DatasetDict:
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
-    )
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     sizes = {"train": 20, "validation": 6, "test": 6}
     parts = {
         name: datasets.Dataset.from_dict(
@@ -456,9 +450,7 @@ def test_rotten_tomatoes_without_network_fails_without_retries(tmp_path, monkeyp
         raise ConnectionError("no route")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
-    monkeypatch.setattr(
-        huggingface_hub.HfApi, "hf_hub_download", lambda *a, **k: pytest.fail("tried the network")
-    )
+    monkeypatch.setattr(huggingface_hub.HfApi, "hf_hub_download", lambda *a, **k: pytest.fail("tried the network"))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
     before = datasets.config.HF_HUB_OFFLINE
     with pytest.raises(DataError, match="rotten_tomatoes.parquet.*FTLAB_DATA"):

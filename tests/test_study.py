@@ -95,9 +95,7 @@ def test_a_larger_study_trains_only_what_is_new_and_keeps_the_file(data, undistu
     first, _ = undisturbed
     (tmp_path / "cells.jsonl").write_text(first.out.read_text())
     trained = []
-    monkeypatch.setattr(
-        study_module, "run_cell", lambda cell, *a, **k: trained.append(cell) or run_cell(cell, *a, **k)
-    )
+    monkeypatch.setattr(study_module, "run_cell", lambda cell, *a, **k: trained.append(cell) or run_cell(cell, *a, **k))
     warm = RECIPES["baseline"].but(warmup=2)
     wider = Study({"warm": warm}, data, folds=[1], seeds=[5], storage=f"sqlite:///{tmp_path}/s.db",
                   out=tmp_path / "cells.jsonl")  # fmt: skip

@@ -39,12 +39,8 @@ def texts(root):
 
 def data_paths(root):
     """The data of every coloured line, as arrays of pixel positions, one an unbroken stroke."""
-    paths = [
-        p.get("d") for g in root.findall(f"{NS}g")[1:] for p in g.findall(f"{NS}path") if "," in p.get("d")
-    ]
-    strokes = [
-        [re.findall(r"(-?[\d.]+),(-?[\d.]+)", s) for s in d.split("M")[1:]] for d in paths if "H" not in d
-    ]
+    paths = [p.get("d") for g in root.findall(f"{NS}g")[1:] for p in g.findall(f"{NS}path") if "," in p.get("d")]
+    strokes = [[re.findall(r"(-?[\d.]+),(-?[\d.]+)", s) for s in d.split("M")[1:]] for d in paths if "H" not in d]
     return [[np.array(s, dtype=float) for s in path] for path in strokes]
 
 
@@ -118,9 +114,7 @@ def test_any_numbers_give_valid_xml_inside_the_frame(values, log_y):
             assert (stroke[:, 1] >= 0).all() and (stroke[:, 1] <= 400).all()
 
 
-@pytest.mark.parametrize(
-    "recipe", [Recipe(), Recipe(layer_decay=0.8), Recipe(model="roberta-large", layer_decay=0.9)]
-)
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(layer_decay=0.8), Recipe(model="roberta-large", layer_decay=0.9)])
 def test_labels_neither_overlap_nor_leave_the_picture(recipe):
     schedule = preview(recipe.but(warmup=5, swa_start=1))
     marks = [svg.Mark(5, "warm-up ends"), svg.Mark(27, "averaging starts"), svg.Mark(30, "another one")]
@@ -158,18 +152,14 @@ def test_bars_are_as_long_as_their_values():
     root = parse(svg.bar_chart(["a", "b", "c", "d"], values, title="t", x_label="x"))
     bars = [(float(r.get("x")), float(r.get("width"))) for r in root.iter(f"{NS}rect")]
     assert len(bars) == 3
-    assert bars[0][1] == pytest.approx(4 * bars[1][1], abs=0.4) and bars[2][1] == pytest.approx(
-        2 * bars[1][1], abs=0.3
-    )
+    assert bars[0][1] == pytest.approx(4 * bars[1][1], abs=0.4) and bars[2][1] == pytest.approx(2 * bars[1][1], abs=0.3)
     assert bars[0][0] == bars[1][0] == pytest.approx(bars[2][0] + bars[2][1], abs=0.11)
     assert {"4", "1", "-2", "none"} <= set(texts(root))
 
 
 def test_logarithmic_bars_are_as_long_as_their_logarithms():
     root = parse(
-        svg.bar_chart(
-            ["a", "b", "c"], [1e-6, 1e-5, 0.0], title="t", x_label="x", log_x=True, x_range=(1e-7, 1e-4)
-        )
+        svg.bar_chart(["a", "b", "c"], [1e-6, 1e-5, 0.0], title="t", x_label="x", log_x=True, x_range=(1e-7, 1e-4))
     )
     short, long = (float(r.get("width")) for r in root.iter(f"{NS}rect"))
     assert long == pytest.approx(2 * short, abs=0.2)
@@ -177,9 +167,7 @@ def test_logarithmic_bars_are_as_long_as_their_logarithms():
 
 @given(st.lists(st.floats(), max_size=12), st.booleans())
 def test_any_bars_give_valid_xml(values, log_x):
-    root = parse(
-        svg.bar_chart([str(i) for i in range(len(values))], values, title="t", x_label="x", log_x=log_x)
-    )
+    root = parse(svg.bar_chart([str(i) for i in range(len(values))], values, title="t", x_label="x", log_x=log_x))
     assert all(float(r.get("width")) >= 0 for r in root.iter(f"{NS}rect"))
 
 
@@ -209,17 +197,13 @@ def test_lines_stand_out_on_light_and_dark_pages(count):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_has_the_colour_of_the_page_which_is_readable(theme):
-    root = parse(
-        chart([svg.Line("a", [0, 1], [0, 1]), svg.Line("b", [0, 1], [1, 0])], marks=[svg.Mark(1, "m")])
-    )
+    root = parse(chart([svg.Line("a", [0, 1], [0, 1]), svg.Line("b", [0, 1], [1, 0])], marks=[svg.Mark(1, "m")]))
     coloured = {t for g in root.iter(f"{NS}g") for t in g.iter(f"{NS}text")}
     assert not coloured and not any(t.get("fill") or t.get("opacity") for t in root.iter(f"{NS}text"))
     css = Path(sys.prefix) / f"share/jupyter/lab/themes/@jupyterlab/theme-{theme}-extension/index.css"
     if not css.is_file():
         pytest.skip("JupyterLab, whose theme is read here, is not installed")
-    ink, alpha = re.search(
-        r"--jp-ui-font-color1:rgba\((\d+),\s*\d+,\s*\d+,\s*([\d.]+)\)", css.read_text()
-    ).groups()
+    ink, alpha = re.search(r"--jp-ui-font-color1:rgba\((\d+),\s*\d+,\s*\d+,\s*([\d.]+)\)", css.read_text()).groups()
     page = {"light": 255, "dark": 0x11}[theme]
     seen = float(alpha) * int(ink) + (1 - float(alpha)) * page
     assert contrast([seen / 255] * 3, [page / 255] * 3) >= 4.5

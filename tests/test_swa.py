@@ -68,9 +68,7 @@ def test_state_travels():
             second.load_state_dict(first.state_dict())
         elif i > 2:
             second.update(model)
-    assert (
-        torch.equal(first.model.weight, second.model.weight) and first.num_updates == second.num_updates == 6
-    )
+    assert torch.equal(first.model.weight, second.model.weight) and first.num_updates == second.num_updates == 6
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])

@@ -1,5 +1,6 @@
 """The training loop: plain AdamW when all is off, deterministic, techniques applied, ended and resumed cleanly."""
 
+import gc
 import itertools
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -136,9 +138,7 @@ def test_the_real_model_learns_and_the_scores_are_what_they_say(extremes, monkey
     assert run.swa_score is None and run.swa_model is None
     test = data.split(0).test
     np.testing.assert_array_equal(run.targets, data.targets[test])
-    np.testing.assert_allclose(
-        run.predict([data.texts[i] for i in test]), run.predictions, rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(run.predict([data.texts[i] for i in test]), run.predictions, rtol=1e-4, atol=1e-5)
 
 
 def test_classification(extremes, monkeypatch):
@@ -159,13 +159,9 @@ def test_the_best_checkpoint_is_kept_and_not_the_last(data):
     """At a wild rate the score goes up and down; the model handed back must be the one that scored best."""
     run = fit(RECIPE.but(lr=3e-2, eval_every=1, epochs=3, seed=1), data)
     scores = [e["score"] for e in run.history.evals]
-    assert scores.index(min(scores)) < len(scores) - 1, (
-        "the last look must not be the best for this to prove anything"
-    )
+    assert scores.index(min(scores)) < len(scores) - 1, "the last look must not be the best for this to prove anything"
     validation = data.split(0).validation[:24]
-    rmse = math.sqrt(
-        np.mean((run.predict([data.texts[i] for i in validation]) - data.targets[validation]) ** 2)
-    )
+    rmse = math.sqrt(np.mean((run.predict([data.texts[i] for i in validation]) - data.targets[validation]) ** 2))
     assert rmse == pytest.approx(min(scores), rel=1e-3)
 
 
@@ -184,9 +180,7 @@ def test_the_same_recipe_gives_the_same_numbers_bit_for_bit(data):
 
 
 def test_the_history_holds_the_previewed_rates_bit_for_bit(data):
-    recipe = RECIPE.but(
-        layer_decay=0.7, head_lr=1e-2, warmup=0.25, schedule="cosine", swa_start=1.5, swa_lr=1e-3
-    )
+    recipe = RECIPE.but(layer_decay=0.7, head_lr=1e-2, warmup=0.25, schedule="cosine", swa_start=1.5, swa_lr=1e-3)
     run = fit(recipe, data)
     expected = ft.preview(recipe, steps_per_epoch=6, num_layers=6)
     np.testing.assert_array_equal(run.history.lr, expected.lr)
@@ -261,9 +255,7 @@ def test_accumulated_gradients_equal_the_big_batchs(data, batch_size, accumulate
     rows = train[np.concatenate(batches)]
     model = tiny_model(recipe, task="regression", labels=None, num_layers=6).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    batch = tokenizer(
-        [data.texts[i] for i in rows], truncation=True, max_length=48, padding=True, return_tensors="pt"
-    )
+    batch = tokenizer([data.texts[i] for i in rows], truncation=True, max_length=48, padding=True, return_tensors="pt")
     labels = torch.tensor(data.targets[rows], dtype=torch.float32)
     ((model(**batch).logits[:, 0] - labels) ** 2).mean().backward()
     for name, parameter in model.named_parameters():
@@ -293,9 +285,7 @@ def test_the_last_partial_group_is_a_mean_over_its_own_rows(data):
 
 def test_no_weight_decay_on_vectors(data):
     """With the rate on and gradients off (clipped to nothing), only matrices shrink, each by (1 - lr * decay)."""
-    recipe = RECIPE.but(
-        lr=0.1, weight_decay=0.5, schedule="constant", epochs=1, batch_size=48, optimizer="bertadam"
-    )
+    recipe = RECIPE.but(lr=0.1, weight_decay=0.5, schedule="constant", epochs=1, batch_size=48, optimizer="bertadam")
     recipe = recipe.but(max_grad_norm=1e-30)
     run = fit(recipe, data)
     start = tiny_model(recipe, task="regression", labels=None, num_layers=6)
@@ -380,15 +370,35 @@ def test_an_error_in_a_callback_is_raised_and_the_others_are_told(data):
     assert ended == [None]
 
 
+@pytest.mark.parametrize("ends", ["well", "in error"])
+def test_a_callback_does_not_keep_the_model_alive(data, ends):
+    models = []
+
+    class Look(ft.Callback):
+        def on_evaluate(self, history):
+            models.extend(weakref.ref(x) for x in gc.get_objects() if issubclass(type(x), torch.optim.Optimizer))
+            if ends == "in error":
+                raise ZeroDivisionError
+
+    look = Look()
+    gc.collect()
+    gc.disable()  # so that only what nothing refers to is freed
+    try:
+        try:
+            fit(RECIPE, data, callbacks=[look])
+        except ZeroDivisionError as error:
+            error.__traceback__ = None
+        assert models and not any(model() for model in models)
+    finally:
+        gc.enable()
+
+
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_a_loss_that_is_not_finite_stops_the_run(data):
     run = fit(RECIPE.but(lr=1e30, optimizer="sgd", max_grad_norm=None), data)
     assert run.status == "diverged"
     assert 0 < len(run.history) < run.history.total_steps
-    assert (
-        not (np.isfinite(run.history.loss[-1]) and np.isfinite(run.history.grad_norm[-1]))
-        or not run.history.evals
-    )
+    assert not (np.isfinite(run.history.loss[-1]) and np.isfinite(run.history.grad_norm[-1])) or not run.history.evals
     assert len(run.history.to_frame()) == len(run.history)
     assert isinstance(repr(run), str)
 
@@ -571,8 +581,6 @@ def test_no_traceback_on_the_command_line():
 
 
 def test_preview_on_the_command_line(tmp_path):
-    done = ftlab(
-        "preview", "--paper", "llrd", "--steps_per_epoch", "142", "--out", str(tmp_path / "rates.png")
-    )
+    done = ftlab("preview", "--paper", "llrd", "--steps_per_epoch", "142", "--out", str(tmp_path / "rates.png"))
     assert done.returncode == 0 and "9.885e-07" in done.stdout
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")

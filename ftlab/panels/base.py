@@ -351,9 +351,7 @@ class Panel(ABC):
         self.lock = threading.RLock()
         self.message = ""
         self._held = 0
-        self._picture = ipywidgets.HTML(
-            layout={"flex": "1 1 440px", "min_width": "260px", "max_width": "640px"}
-        )
+        self._picture = ipywidgets.HTML(layout={"flex": "1 1 440px", "min_width": "260px", "max_width": "640px"})
         self._message = ipywidgets.HTML()
         self._code = ipywidgets.HTML()
         self.reset_button = ipywidgets.Button(
@@ -369,14 +367,10 @@ class Panel(ABC):
         helps = "".join(f"<li><b>{escape(c.label)}</b>: {escape(c.help)}</li>" for c in controls)
         self.view = ipywidgets.VBox(
             [
-                ipywidgets.HBox(
-                    [side, self._picture], layout={"flex_flow": "row wrap", "align_items": "flex-start"}
-                ),
+                ipywidgets.HBox([side, self._picture], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
                 self._message,
                 self._code,
-                ipywidgets.HTML(
-                    f"<details><summary>What each control does</summary><ul>{helps}</ul></details>"
-                ),
+                ipywidgets.HTML(f"<details><summary>What each control does</summary><ul>{helps}</ul></details>"),
             ]
         )
         for control in controls:
@@ -429,9 +423,7 @@ class Panel(ABC):
             if name not in self.controls:
                 near = difflib.get_close_matches(name, self.controls, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise RecipeError(
-                    f"{name}: this panel has no such control{hint}. Controls: {', '.join(self.controls)}"
-                )
+                raise RecipeError(f"{name}: this panel has no such control{hint}. Controls: {', '.join(self.controls)}")
         before = {name: control.value for name, control in self.controls.items()}
         with self._together():
             try:
@@ -459,9 +451,7 @@ class Panel(ABC):
                 self._draw_now()
                 self.message = ""
             except Exception as error:
-                self.message = (
-                    str(error) if isinstance(error, FtlabError) else f"{type(error).__name__}: {error}"
-                )
+                self.message = str(error) if isinstance(error, FtlabError) else f"{type(error).__name__}: {error}"
             self._message.value = (
                 '<div role="alert" style="padding:2px;border-left:4px solid var(--jp-error-color1,#d32f2f)">'
                 f"{escape(self.message)} (The picture shows the last settings that fitted together.)</div>"
@@ -472,9 +462,7 @@ class Panel(ABC):
     def _draw_now(self) -> None:
         recipe = self.recipe
         self._picture.value = self.draw(recipe)
-        self._code.value = (
-            f"The same in code:<pre style='white-space:pre-wrap;margin:0'>{escape(self.code)}</pre>"
-        )
+        self._code.value = f"The same in code:<pre style='white-space:pre-wrap;margin:0'>{escape(self.code)}</pre>"
         self._drawn = recipe
 
     def _put_all(self, values: Mapping[str, Any]) -> None:
@@ -495,7 +483,6 @@ class Panel(ABC):
         """Show the widgets where they can live, and elsewhere a PNG of the present state with its alternative text."""
         picture, metadata = self.figure(self._drawn)._repr_mimebundle_()
         return {**self.view._repr_mimebundle_(), **picture, "text/plain": repr(self)}, metadata
-
 
     @contextmanager
     def _still(self) -> Iterator[None]:

@@ -11,9 +11,7 @@ RATES = {"low": 1e-7, "high": 1e-2, "log": True}
 
 def epochs(recipe: Recipe, lowest: int = 1) -> Number:
     """Make the control of the number of epochs."""
-    return Number(
-        "epochs", "epochs", recipe.epochs, lowest, 20, integer=True, help="passes over the training part"
-    )
+    return Number("epochs", "epochs", recipe.epochs, lowest, 20, integer=True, help="passes over the training part")
 
 
 def lr(recipe: Recipe, label: str = "rate (lr)") -> Number:

@@ -37,9 +37,7 @@ class LLRDPanel(Panel):
 
     title = "Rate by layer and by step"
 
-    def __init__(
-        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch = steps_per_epoch
         first = preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers)
@@ -73,9 +71,7 @@ class LLRDPanel(Panel):
             {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
-        self.log_axis = Switch(
-            "log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal"
-        )
+        self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
         controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr, self.convention]
         super().__init__(recipe, [*controls, self.log_axis])
 
@@ -160,6 +156,4 @@ class LLRDPanel(Panel):
     def figure(self, recipe: Recipe) -> plots.Picture:
         """Return bars and lines side by side as a matplotlib figure."""
         compared = self.compared(recipe)
-        return plots.plot_layer_rates(
-            self.preview(recipe), self.rates(recipe), **compared, log=self.log_axis.value
-        )
+        return plots.plot_layer_rates(self.preview(recipe), self.rates(recipe), **compared, log=self.log_axis.value)

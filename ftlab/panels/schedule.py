@@ -21,9 +21,7 @@ class SchedulePanel(Panel):
 
     title = "Learning rate of every layer"
 
-    def __init__(
-        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         self.epochs = fields.epochs(recipe)

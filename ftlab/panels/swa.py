@@ -21,9 +21,7 @@ class SWAPanel(Panel):
 
     title = "Averaging the weights"
 
-    def __init__(
-        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         latest = recipe.epochs - (0.5 if steps_per_epoch > 1 else 1)

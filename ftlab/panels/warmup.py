@@ -175,9 +175,7 @@ class WarmupPanel(Panel):
 
     def schedules(self, recipe: Recipe) -> dict[str, LRSchedule]:
         """Compute every schedule under the recipe's warm-up, each with the arguments that it takes."""
-        return {
-            name: self.preview(recipe.but(schedule=name, schedule_args=self.arguments(name))) for name in SCHEDULES
-        }
+        return {name: self.preview(recipe.but(schedule=name, schedule_args=self.arguments(name))) for name in SCHEDULES}
 
     def draw(self, recipe: Recipe) -> str:
         """Return the rate by step as SVG text: one picture a schedule, or the chosen one alone."""

@@ -59,9 +59,7 @@ class Lab:
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-            "PYTHONPATH": os.pathsep.join(
-                map(str, (Path(ftlab.__file__).parents[1], Path(__file__).parents[1]))
-            ),
+            "PYTHONPATH": os.pathsep.join(map(str, (Path(ftlab.__file__).parents[1], Path(__file__).parents[1]))),
         }
         command = [
             sys.executable,
@@ -82,9 +80,7 @@ class Lab:
             if self.process.poll() is not None:
                 break
             try:
-                urllib.request.urlopen(
-                    f"http://127.0.0.1:{self.port}/api?token={self.token}", timeout=5
-                ).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api?token={self.token}", timeout=5).close()
                 return
             except OSError:
                 time.sleep(0.2)
