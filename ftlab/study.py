@@ -13,8 +13,8 @@ machine.
 
 from __future__ import annotations
 
-import hashlib
 import gc
+import hashlib
 import json
 import math
 import os
@@ -481,7 +481,7 @@ def _preset() -> str | None:
 
 
 def _reset_peak_memory() -> None:
-    """Begin anew to measure the peak, where the system allows it (Linux, or a GPU), with nothing left of earlier runs."""
+    """Begin anew to measure the peak, with nothing left of earlier runs, where the system allows it (Linux, a GPU)."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
