@@ -1,6 +1,6 @@
 # `make` lists the targets. What they make stands in .venv and .cache; `make clean` removes both.
 .DEFAULT_GOAL := help
-.PHONY: help lab test browser notebooks results pins clean
+.PHONY: help lab test faults browser notebooks results bench site pins clean
 
 # The Python that .venv is made from: make lab PYTHON=python3.12
 PYTHON ?= python3
@@ -58,6 +58,11 @@ test: $(STAMP) ## run every test and every notebook, offline; coverage of the te
 	$(IN_TEST) FTLAB_PRESET=tiny $(BIN)/python -m pytest $(SHARED_OUT) --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=300 notebooks
 
+faults: $(STAMP) ## kill runs and workers 50 times, fit and sweep panels for five minutes, and print the table of faults
+	@mkdir -p "$(OWN_HOME)"
+	$(IN_TEST) FTLAB_KILLS=$${FTLAB_KILLS:-50} FTLAB_SOAK=$${FTLAB_SOAK:-300} \
+	  $(BIN)/python -m pytest -m fault tests $(ARGS)
+
 browser: $(STAMP) ## test JupyterLab in a real Chromium; installs nothing, says what is missing
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
 
@@ -76,6 +81,12 @@ results: $(STAMP) ## train what the committed studies lack, for hours, and print
 	$(BIN)/python -m ftlab results data/results/techniques.jsonl
 	$(BIN)/python -m ftlab results data/results/pairs.jsonl
 
+bench: $(STAMP) ## measure the speed beside what people would use instead, for an hour; ARGS="--rows NAME" for some rows
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+site: $(STAMP) ## build the static site in _site
+	$(BIN)/python notebooks/site/build_site.py _site
+
 pins: ## resolve constraints.txt again for Python 3.10 and later (needs uv); UPGRADE=package moves a pin
 	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
 	  --fork-strategy requires-python --no-build --no-annotate --custom-compile-command 'make pins' --quiet \
@@ -83,5 +94,5 @@ pins: ## resolve constraints.txt again for Python 3.10 and later (needs uv); UPG
 	grep -vE '^(cuda|nvidia|triton)' constraints.txt > constraints.new && mv constraints.new constraints.txt
 
 clean: ## remove the environment and everything generated
-	rm -rf .venv .cache .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .cache .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache build dist _site *.egg-info
 	find ftlab tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -17,6 +17,7 @@ import argparse
 import ast
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,16 @@ from ftlab.errors import FtlabError, RecipeError
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import preview
 
+MOST = 10_000
+"""What a single number of folds or seeds may be; a mistyped one must not fill the memory."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted."""
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
-    except FtlabError as error:
+    except (FtlabError, OSError) as error:  # OSError: a full disk, a folder that cannot be written to
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -49,11 +53,12 @@ def fit_command(args: argparse.Namespace) -> int:
 
     data = load_data(args.data, text=args.text, target=args.target, task=args.task)
     folds = range(data.num_folds) if args.fold == "all" else [_fold(args.fold)]
-    if args.out and len(folds) == 1 and Path(args.out).exists():
-        raise RecipeError(f"--out: {args.out} already exists; choose another folder")
+    suffixes = {fold: f"fold-{fold}" if len(folds) > 1 else "" for fold in folds}
+    for folder in [Path(args.out, suffix) for suffix in suffixes.values()] if args.out else []:
+        if os.path.exists(folder):
+            raise RecipeError(f"--out: {folder} already exists; choose another folder")
     runs = []
-    for fold in folds:
-        suffix = f"fold-{fold}" if len(folds) > 1 else ""
+    for fold, suffix in suffixes.items():
         run = fit(
             recipe,
             data,
@@ -85,7 +90,10 @@ def preview_command(args: argparse.Namespace) -> int:
     for step, rates in zip(schedule.steps, schedule.lr, strict=True):
         print(f"{step:4d} " + " ".join(f"{rate:10.3e}" for rate in rates))
     if args.out:
-        schedule.plot().savefig(args.out)
+        try:
+            schedule.plot().savefig(args.out)
+        except (OSError, ValueError) as error:  # ValueError: no such kind of picture
+            raise RecipeError(f"--out: cannot write {args.out} ({error})") from None
     return 0
 
 
@@ -96,6 +104,8 @@ def study_command(args: argparse.Namespace) -> int:
     from ftlab.search import find_recipe
     from ftlab.study import Study
 
+    if args.max_cells is not None and args.max_cells < 0:
+        raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
     data = load_data(args.data, text=args.text, target=args.target, task=args.task)
     folds = _counts("--folds", args.folds or ["1" if args.search else "5"])
     if args.search:
@@ -149,11 +159,11 @@ def _report(run: Any) -> None:
 def _recipe(args: argparse.Namespace) -> Recipe:
     """Build the recipe: the article's, a file's or the default, then the options on top."""
     base = Recipe()
-    if args.paper:
+    if args.paper is not None:
         if args.paper not in PAPER:
             raise RecipeError(f"--paper: {args.paper!r} is unknown. Known: {', '.join(PAPER)}")
         base = PAPER[args.paper]
-    if args.recipe:
+    if args.recipe is not None:
         try:
             base = Recipe.from_json(Path(args.recipe).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -167,7 +177,7 @@ def _value(text: str) -> Any:
     for read in (ast.literal_eval, json.loads):
         try:
             return read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # TypeError: {[]: 1}
             pass
     return text
 
@@ -189,7 +199,7 @@ def _whole(option: str, text: str) -> int:
 def _counts(option: str, texts: list[str]) -> list[int]:
     """Read one number as 0, 1, ... below it, and several as themselves: "5", or "0 2 4"."""
     numbers = [_whole(option, text) for text in texts]
-    if min(numbers) < 0 or numbers == [0]:
+    if min(numbers) < 0 or numbers == [0] or max(numbers) > 2**31 - 1 or (len(numbers) == 1 and numbers[0] > MOST):
         raise RecipeError(f"{option}: {' '.join(texts)} is out of range; give 1 or more, or a list such as 0 2 4")
     return list(range(numbers[0])) if len(numbers) == 1 else numbers
 
@@ -218,9 +228,9 @@ def _recipes_of_file(name: str, known: list[str]) -> dict[str, dict[str, Any]]:
         raise RecipeError(
             f"--recipes: {name!r} is neither a file nor known. Known: {', '.join(dict.fromkeys(known))}"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"--recipes: {name} is not JSON ({error})") from None
-    if not isinstance(recipes, dict) or not all(isinstance(fields, dict) for fields in recipes.values()):
+    if not isinstance(recipes, dict) or not recipes or not all(isinstance(fields, dict) for fields in recipes.values()):
         raise RecipeError(f'--recipes: {name} must hold {{"name": {{"field": value}}}}')
     return recipes
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ftlab.errors import CheckpointError
@@ -28,8 +29,9 @@ def save_checkpoint(
 ) -> None:
     """Write the checkpoint of `step`: each dictionary of tensors to one safetensors file, `state` as JSON.
 
-    A crash at any moment leaves the earlier checkpoints as they were. Raises CheckpointError if the folder cannot be
-    written to or the disk is full.
+    A crash at any moment leaves the earlier checkpoints as they were. Those of later steps belong to a run that was
+    given up, or are damaged, and go first: they would be taken for the newest. Raises CheckpointError if the folder
+    cannot be written to or the disk is full.
     """
     folder = Path(folder)
     final = folder / f"step-{step:08d}"
@@ -41,16 +43,15 @@ def save_checkpoint(
         for name, named in tensors.items():
             save_file({k: v.detach().cpu().contiguous() for k, v in named.items()}, partial / f"{name}.safetensors")
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        manifest = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for path in [*partial.iterdir(), partial]:
-            _sync(path)
-        shutil.rmtree(final, ignore_errors=True)
+        write_manifest(partial)
+        for abandoned in _newest_first(folder):
+            if abandoned.name >= final.name:
+                _remove(abandoned)
         partial.rename(final)
         _sync(folder)
         for old in _newest_first(folder)[KEEP:]:
-            shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+            _remove(old)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
             f"{folder}: cannot write the checkpoint of step {step} ({error}); "
@@ -63,20 +64,47 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, dict[str, torch.Tenso
 
     A damaged one is passed over with a warning. Raises CheckpointError if there are checkpoints but none is whole.
     """
-    candidates = _newest_first(Path(folder))
-    for path in candidates:
+    problem: Exception | None = None
+    for path in _newest_first(Path(folder)):
         try:
-            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-            for name, wanted in manifest.items():
-                if _sha256(path / name) != wanted:
-                    raise ValueError(f"{name} has changed since it was written")
-            tensors = {Path(n).stem: load_file(path / n) for n in manifest if n.endswith(".safetensors")}
+            names = check_manifest(path)
+            tensors = {Path(n).stem: load_file(path / n) for n in names if n.endswith(".safetensors")}
             return tensors, json.loads((path / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
+            problem = problem or error
             warnings.warn(f"{path} is damaged ({error}); trying the checkpoint before it", stacklevel=2)
-    if candidates:
-        raise CheckpointError(f"{folder}: every checkpoint in it is damaged; delete the folder and start afresh")
+    if problem is not None:
+        raise CheckpointError(
+            f"{folder}: every checkpoint in it is damaged or cannot be read (the newest: {problem}); mend that, or "
+            "delete the folder and start afresh"
+        )
     return None
+
+
+def write_manifest(folder: Path) -> None:
+    """Write `manifest.json`, the SHA-256 of every file under a folder, and sync everything to the disk."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifest = {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def check_manifest(folder: Path) -> list[str]:
+    """Return the names in `manifest.json` if every file is as it was written; a file beside them does not matter.
+
+    Raises ValueError or OSError naming what has changed or is missing.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except RecursionError:
+        manifest = None
+    if not isinstance(manifest, dict) or not manifest:
+        raise ValueError("manifest.json names no file")
+    for name, wanted in manifest.items():
+        if _sha256(folder / name) != wanted:
+            raise ValueError(f"{name} has changed since it was written")
+    return list(manifest)
 
 
 def flatten_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -104,6 +132,14 @@ def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) 
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-[0-9]*"), reverse=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint, or the file that stands in the place of one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

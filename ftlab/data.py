@@ -386,6 +386,8 @@ def _normal(name: str) -> str:
 
 def _column(table: Table, role: str, wanted: str | None, known: tuple[str, ...]) -> str:
     present = list(table.frame.columns)
+    if wanted is not None and not isinstance(wanted, str):
+        raise DataError(f"{table.name}: {role} is {wanted!r}; give the name of a column")
     if wanted in present:
         return wanted
     names = known if wanted is None else (_normal(wanted),)

@@ -52,37 +52,42 @@ class History:
         self.total_steps = total_steps
         self.swa_step = swa_step
         self.evals: list[dict[str, Any]] = []
-        self._rows: list[tuple[float, ...]] = []  # loss, grad_norm, seconds, then one rate a layer
+        # One row an update: loss, grad_norm, seconds, then one rate a layer. Only the first `_done` rows are filled.
+        self._rows = np.empty((64, 3 + len(self.layers)))
+        self._done = 0
 
     def append(self, *, loss: float, grad_norm: float, lr: list[float], seconds: float) -> None:
         """Record one optimizer update; `lr` has one rate a place."""
-        self._rows.append((loss, grad_norm, seconds, *lr))
+        if self._done == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[self._done] = (loss, grad_norm, seconds, *lr)
+        self._done += 1
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._done
 
-    def _column(self, index: int) -> np.ndarray:
-        return np.array([row[index] for row in self._rows], dtype=np.float64)
+    def _columns(self, which: int | slice) -> np.ndarray:
+        return self._rows[: self._done, which].copy()  # what a reader does to it stays with the reader
 
     @property
     def loss(self) -> np.ndarray:
         """Training loss at each update, shape (S,)."""
-        return self._column(0)
+        return self._columns(0)
 
     @property
     def grad_norm(self) -> np.ndarray:
         """Norm of the gradient before clipping at each update, shape (S,)."""
-        return self._column(1)
+        return self._columns(1)
 
     @property
     def seconds(self) -> np.ndarray:
         """Wall time since the start of the run after each update, shape (S,)."""
-        return self._column(2)
+        return self._columns(2)
 
     @property
     def lr(self) -> np.ndarray:
         """Rate applied to each place at each update, shape (S, len(layers))."""
-        return np.array([row[3:] for row in self._rows], dtype=np.float64).reshape(len(self), len(self.layers))
+        return self._columns(slice(3, None))
 
     @property
     def higher_is_better(self) -> bool:
@@ -129,13 +134,16 @@ class History:
             "total_steps": self.total_steps,
             "swa_step": self.swa_step,
             "evals": self.evals,
-            "rows": [list(row) for row in self._rows],
+            "rows": self._columns(slice(None)).tolist(),
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> History:
         """Rebuild a history from `to_dict`. Raises CheckpointError if parts are missing or do not fit together."""
         try:
+            for name, is_right in _PARTS.items():
+                if not is_right(values[name]):
+                    raise ValueError(f"{name} is {str(values[name])[:80]!r}")
             history = cls(
                 values["layers"],
                 metric=values["metric"],
@@ -144,11 +152,16 @@ class History:
                 swa_step=values["swa_step"],
             )
             history.evals = list(values["evals"])
-            history._rows = [tuple(map(float, row)) for row in values["rows"]]
-        except (KeyError, TypeError, ValueError) as error:
+            rows = [tuple(map(float, row)) for row in values["rows"]]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"history: a part is missing or malformed ({error!r}); the file is damaged") from None
-        if any(len(row) != 3 + len(history.layers) for row in history._rows):
+        if any(len(row) != 3 + len(history.layers) for row in rows):
             raise CheckpointError(f"history: a row does not hold 3 + {len(history.layers)} values; the file is damaged")
+        for loss, grad_norm, seconds, *lr in rows:
+            history.append(loss=loss, grad_norm=grad_norm, lr=lr, seconds=seconds)
+        late = [e["step"] for e in history.evals if e["step"] > len(history)]
+        if late:
+            raise CheckpointError(f"history: evals holds step {late[0]} of {len(history)} rows; the file is damaged")
         return history
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -164,8 +177,8 @@ class History:
         is_text = isinstance(source, str) and source.lstrip().startswith("{")
         try:
             values = json.loads(source if is_text else Path(source).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"history: cannot be read as JSON ({error})") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"history: cannot be read as JSON ({str(error)[:300]})") from None
         return cls.from_dict(values)
 
     def to_parquet(self, path: str | Path) -> None:
@@ -205,8 +218,31 @@ class History:
     def _timeless(self) -> str:
         values = self.to_dict()
         values["evals"] = [{k: v for k, v in e.items() if k != "seconds"} for e in self.evals]
-        values["rows"] = [row[:2] + row[3:] for row in self._rows]
+        values["rows"] = [row[:2] + row[3:] for row in values["rows"]]
         return json.dumps(values)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53
+
+
+def _is_evaluation(value: Any) -> bool:
+    if not isinstance(value, dict) or not {"step", "epoch", "score", "loss", "best", "seconds"} <= set(value):
+        return False
+    rest = [v for k, v in value.items() if k != "best"]
+    return isinstance(value["best"], bool) and _is_count(value["step"]) and all(type(v) in (int, float) for v in rest)
+
+
+# What each part of a saved history must be; rows are checked by turning them into numbers.
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "layers": lambda v: isinstance(v, list) and bool(v) and all(isinstance(name, str) for name in v),
+    "metric": lambda v: isinstance(v, str) and v in HIGHER_IS_BETTER,
+    "steps_per_epoch": _is_count,
+    "total_steps": _is_count,
+    "swa_step": lambda v: v is None or (type(v) is int and 0 <= v < 2**53),
+    "evals": lambda v: isinstance(v, list) and all(map(_is_evaluation, v)),
+    "rows": lambda v: isinstance(v, list) and all(isinstance(row, (list, tuple)) for row in v),
+}
 
 
 class Callback:

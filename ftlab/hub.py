@@ -9,10 +9,11 @@ import difflib
 import hashlib
 import importlib.util
 import logging
+import os
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,16 @@ def fetch(name: str, load: Callable[..., Any]) -> Any:
         if folder is not None:
             with quiet():
                 return load(str(folder), trust_remote_code=False)
-        with suppress(OSError), quiet():  # not, or not wholly, in the cache
-            return load(name, trust_remote_code=False, local_files_only=True)
+        again: dict[str, bool] = {}
+        try:
+            with quiet():
+                return load(name, trust_remote_code=False, local_files_only=True)
+        except (OSError, SafetensorError) as error:  # not, or not wholly, in the cache
+            if isinstance(error, SafetensorError) or "not a valid JSON file" in str(error):
+                again["force_download"] = True  # what is there is damaged, and would be taken for good
         _require_hub(name)
         with quiet(progress=True):
-            return load(name, trust_remote_code=False)
+            return load(name, trust_remote_code=False, **again)
     except ModelError:
         raise
     except _LOADING_ERRORS as error:
@@ -98,12 +104,12 @@ def _folder_of(name: str) -> Path | None:
     """Return the folder that a model name stands for, None for a hub id."""
     if name == "minilm":
         return minilm_folder()
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):  # unlike Path's, it is false for a name that no file can have
         if not (path / "config.json").is_file():
             raise ModelError(f"model folder {path} has no config.json; give one that save_pretrained wrote")
         return path
-    if path.is_file():
+    if os.path.isfile(path):
         raise ModelError(f"model {name!r} is a file; give the folder it is in")
     try:
         validate_repo_id(name)
@@ -150,7 +156,7 @@ def minilm_folder() -> Path:
 
 
 def _require_hub(name: str) -> None:
-    """Raise ModelError within PROBE_SECONDS if the hub cannot be reached.
+    """Raise ModelError within PROBE_SECONDS if the hub cannot be reached, or does not answer for this model.
 
     transformers alone would try again and again, 25 s for each file.
     """
@@ -165,10 +171,11 @@ def _require_hub(name: str) -> None:
 
     def probe() -> None:
         try:
-            get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
+            answer = get_session().head(f"{constants.ENDPOINT}/{name}/resolve/main/config.json", timeout=PROBE_SECONDS)
+            if answer.status_code < 500:  # a refusal is an answer, and the download tells what it means
+                answered.set()
         except Exception:  # whatever it is, there was no answer
             return
-        answered.set()
 
     # in a thread of its own, because no timeout covers a name server that does not answer
     thread = threading.Thread(target=probe, daemon=True)

@@ -106,7 +106,7 @@ class LiveCurves(_Watcher):
     def __init__(self, *, widget: bool = False) -> None:
         super().__init__()
         self.widget = widget
-        self.button = self.html = self.handle = self.button_handle = None
+        self.button = self.html = self.box = self.handle = self.button_handle = None
 
     @_harmless
     def on_train_begin(self, history: History, schedule: LRSchedule, stop: threading.Event) -> None:
@@ -123,7 +123,8 @@ class LiveCurves(_Watcher):
 
             self.html = ipywidgets.HTML()
             parts = [self.html] if self.button is None else [self.button, self.html]
-            first[view] = ipywidgets.VBox(parts)._repr_mimebundle_()[view]
+            self.box = ipywidgets.VBox(parts)
+            first[view] = self.box._repr_mimebundle_()[view]
         elif self.button is not None:
             bundle = {view: self.button._repr_mimebundle_()[view], "text/plain": ""}
             self.button_handle = display(bundle, raw=True, display_id=True)
@@ -162,9 +163,12 @@ class LiveCurves(_Watcher):
         self.handle.update({**bundle, "text/plain": TEXT}, metadata=metadata, raw=True)
         if self.button_handle is not None:
             self.button_handle.update({"text/plain": ""}, raw=True)
-        for widget in (self.button, self.html):
+        for widget in (self.button, self.html, self.box):
             if widget is not None:
-                widget.close()
+                # ipywidgets keeps each part for ever that is not closed by itself.
+                for part in (widget.layout, getattr(widget, "style", None), widget):
+                    if part is not None:
+                        part.close()
         print(picture.sentence if run is not None else f"ended by an error: {picture.sentence}")
         self.handle = None
 

@@ -293,12 +293,12 @@ def load_pretrained(folder: str | Path) -> nn.Module:
         raise ModelError(f"saved model: there is no folder {folder}")
 
     def read(source, **where) -> nn.Module:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source, **where)
         about = folder / HEAD_JSON
         custom = json.loads(about.read_text(encoding="utf-8")) if about.exists() else None
         auto_class, options = _backbone_class(config, custom["head"] if custom else "auto")
         model, report = auto_class.from_pretrained(
-            source, dtype="auto", use_safetensors=True, output_loading_info=True, **options
+            source, dtype="auto", use_safetensors=True, output_loading_info=True, **where, **options
         )
         if report["missing_keys"]:
             raise ModelError(f"saved model: {folder} lacks {_some(report['missing_keys'])}; save it again")

@@ -110,7 +110,7 @@ class Recipe:
         changed = ", ".join(f"{name}={new!r}" for name, (_, new) in self.diff(Recipe()).items())
         return f"Recipe({changed})"
 
-    def but(self, **changes: Any) -> Recipe:
+    def but(self, /, **changes: Any) -> Recipe:
         """Return a copy with some fields changed. Raises RecipeError for an unknown field or a bad value."""
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
@@ -139,7 +139,7 @@ class Recipe:
         """Read a recipe from JSON text; fields that are left out keep their defaults. Raises RecipeError."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecipeError(f"recipe: not valid JSON ({error}); write it with Recipe.to_json()") from None
         if not isinstance(values, dict):
             raise RecipeError(f"recipe: the JSON text holds a {type(values).__name__}, not an object of fields")
@@ -155,9 +155,13 @@ def _nearest(name: str, known: Any) -> str:
 
 
 def _real(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    except OverflowError:  # a whole number beyond 1.8e308
+        number = math.inf
+    if not math.isfinite(number):
         raise RecipeError(f"{name}: {value!r} is not a finite number")
-    return float(value)
+    return number
 
 
 def _number(low: float, high: float = math.inf, *, above: bool = False, below: bool = False, optional: bool = False):

@@ -145,7 +145,7 @@ def _load(path: Path) -> Any:
     path = path / "trainer_state.json" if path.is_dir() else path
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON ({error})") from None
 
 

@@ -77,7 +77,7 @@ def load_cells(path: str | Path) -> pd.DataFrame:
         where = f"{path}, line {number}"
         try:
             values = json.loads(line.decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON ({error}); delete the line, its cell is trained again") from None
         cells.append((where, values))
     if not cells:
@@ -86,15 +86,27 @@ def load_cells(path: str | Path) -> pd.DataFrame:
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+    if isinstance(value, numbers.Integral):
+        return not isinstance(value, bool) and abs(value) < 2**63
+    return value is None or isinstance(value, numbers.Real)
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_look(value: Any) -> bool:
+    if not isinstance(value, dict) or not {"step", "validation"} <= set(value) or not _is_count(value["step"]):
+        return False
+    return all(_is_number(value.get(name)) for name in ("validation", "swa_validation", "test"))
 
 
 def _are_looks(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(e, dict) and {"step", "validation"} <= set(e) for e in value)
+    return isinstance(value, list) and all(map(_is_look, value))
+
+
+def _one_of(names: Iterable[str]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in names
 
 
 STATUSES = ("completed", "early_stopped", "diverged")
@@ -104,7 +116,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data": (lambda v: isinstance(v, str) and bool(v.strip()), "a data set's name"),
     "fold": (_is_count, "a whole number from 0"),
     "seed": (_is_count, "a whole number from 0"),
-    "status": (lambda v: v in STATUSES, f"one of {', '.join(STATUSES)}"),
+    "status": (_one_of(STATUSES), f"one of {', '.join(STATUSES)}"),
     "validation": (_is_number, "a number or null"),
     "test": (_is_number, "a number or null"),
     "swa_test": (_is_number, "a number or null"),
@@ -116,7 +128,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_train": (lambda v: v is None or _is_count(v), "a whole number, or null for all training rows"),
-    "metric": (lambda v: v in HIGHER_IS_BETTER, f"one of {', '.join(HIGHER_IS_BETTER)}"),
+    "metric": (_one_of(HIGHER_IS_BETTER), f"one of {', '.join(HIGHER_IS_BETTER)}"),
     "preset": (lambda v: v is None or isinstance(v, str), "a preset's name or null"),
 }
 DEFAULTS = {"n_train": None, "metric": "rmse", "preset": None}

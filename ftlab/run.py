@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from ftlab.checkpoint import check_manifest, write_manifest
 from ftlab.data import collate, evaluation_batches
 from ftlab.errors import CheckpointError, DataError
 from ftlab.evaluate import predict_logits, predictions_from_logits
@@ -137,8 +139,9 @@ class Run:
                 values = getattr(self, name)
                 summary[name] = None if values is None else values.tolist()
             (partial / "run.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+            write_manifest(partial)
             partial.rename(folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(f"{folder}: cannot write the run ({error})") from error
 
@@ -147,10 +150,11 @@ class Run:
         """Read a run written by `save`. Raises CheckpointError naming the part that is missing or damaged."""
         folder = Path(folder)
         try:
+            check_manifest(folder)
             summary = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             recipe = Recipe.from_json((folder / "recipe.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{folder}: not a run written by Run.save ({error})") from None
+            raise CheckpointError(f"{folder}: damaged, or not a run written by Run.save ({error})") from None
         history = History.from_json(folder / "history.json")
         try:
             arrays = {k: None if summary[k] is None else np.array(summary[k]) for k in ("targets", "predictions")}

@@ -58,11 +58,13 @@ def find_recipe(
     the storage; a search that goes on counts those it has. prune: stop a run whose validation score lies behind the
     median of earlier runs at the same step. The tree-structured Parzen estimator (TPE) begins with ten random trials.
 
-    Raises RecipeError for an unknown field or a value that the field refuses.
+    Raises RecipeError for an unknown field or a value that the field refuses, DataError for a fold that is not there.
     """
     for field, values in space.items():
         for value in _corners(field, values):
             base.but(**{field: value})
+    for fold in folds:
+        data.split(fold)
     with quiet_optuna():
         study = optuna.create_study(
             storage=open_storage(storage),
@@ -136,6 +138,8 @@ def _corners(field: str, values: Sequence[Any]) -> Sequence[Any]:
     if isinstance(values, tuple):
         if not _is_range(values) or values[0] >= values[1]:
             raise RecipeError(f'{field}: {values!r} is no range; give (low, high), (low, high, "log") or a list')
+        if len(values) == 3 and values[0] <= 0:
+            raise RecipeError(f"{field}: {values!r} is no range on a logarithmic scale; let it begin above 0")
         return values[:2]
     if not isinstance(values, list) or not values:
         raise RecipeError(f"{field}: {values!r} is neither a range nor a list of choices")

@@ -80,7 +80,7 @@ class Table:
 def read_table(source: object) -> Table:
     """Read a built-in set by its name, a file by its path, or a DataFrame; raises DataError for all else."""
     if isinstance(source, pd.DataFrame):
-        return Table("DataFrame", source.rename(columns=str).reset_index(drop=True))
+        return Table("DataFrame", source.set_axis(map(str, source.columns), axis=1).reset_index(drop=True))
     if isinstance(source, str) and source in _SETS:
         read, text, target, task = _SETS[source]
         return replace(read(), name=source, text=text, target=target, task=task)
@@ -88,7 +88,7 @@ def read_table(source: object) -> Table:
         raise DataError(
             f"source is of type {type(source).__name__}; give one of {', '.join(_SETS)}, a path or a DataFrame"
         )
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # which leaves an unknown user's home as it is
     if isinstance(source, str) and not path.suffix and path.name == source and not os.path.exists(path):
         near = difflib.get_close_matches(source.casefold(), _SETS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else "."
@@ -267,6 +267,8 @@ def _read_json(path: Path) -> Table:
 def _json(path: Path, text: str, first_line: int) -> Any:
     try:
         return json.loads(text, parse_int=_json_integer)
+    except RecursionError:
+        raise DataError(f"{path.name}: line {first_line}: lists or objects nested too deep; write them flat") from None
     except json.JSONDecodeError as error:
         place = f"{path.name}: line {first_line + error.lineno - 1}"
         raise DataError(f"{place} is not JSON: {error.msg}; write an object a line") from None

@@ -363,6 +363,8 @@ def open_storage(url: str, heartbeat: int = 30) -> optuna.storages.RDBStorage:
     Raises RecipeError naming the address if the database cannot be opened.
     """
     sqlite = url.startswith("sqlite")
+    if url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        raise RecipeError(f"storage: {url!r} is kept in memory, which workers cannot share; use sqlite:///study.db")
     options = {"connect_args": {"timeout": 120}} if sqlite else {"pool_pre_ping": True}
     last: Exception | None = None
     for _ in range(5):  # of two workers that make the tables at the same moment, one fails and finds them made
@@ -373,7 +375,7 @@ def open_storage(url: str, heartbeat: int = 30) -> optuna.storages.RDBStorage:
                     url, options, heartbeat_interval=heartbeat, grace_period=4 * heartbeat
                 )
             break
-        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.IntegrityError) as error:
+        except sqlalchemy.exc.DatabaseError as error:
             last = error
             time.sleep(0.5)
         except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
@@ -412,7 +414,7 @@ def quiet_optuna() -> Iterator[None]:
 def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write one line of JSON a record, under another name first, so that a crash leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name[:60]}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
@@ -447,12 +449,17 @@ def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     if not path.exists():
         return found
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give another file") from None
+    for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-            key, preset = record["cell"], record.get("preset")
-            record["validation"]
-        except (ValueError, TypeError, KeyError) as error:
+            record = json.loads(line.decode("utf-8"))
+            key, preset, score = record["cell"], record.get("preset"), record["validation"]
+            if not isinstance(key, str) or (score is not None and type(score) not in (int, float)):
+                raise TypeError(f"its key is {key!r}, its validation score {score!r}")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path}, line {number}: not a cell of a study ({error!r}); delete the line, its cell is trained again"
             ) from None

@@ -164,6 +164,8 @@ def rate_lines(
 
 def number(value: float) -> str:
     """Write a number in as few characters as its size allows: 0.05, 12000, 3.5e-6."""
+    if not math.isfinite(value):
+        return f"{value:g}"  # of a run that diverged
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")

@@ -37,7 +37,8 @@ from ftlab.run import Run
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
 from ftlab.swa import WeightAverager
 
-EVALUATION_BATCH = 64
+EVALUATION_BATCH = {"cpu": 16, "cuda": 64}
+"""Rows in a batch of an evaluation, 64 where not named: on a CPU more rows are more padding and nothing else."""
 
 
 def training_loop(job: Job, recipe: Recipe) -> str:
@@ -97,7 +98,12 @@ def fit(
     """
     _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
     split = data.split(fold)
-    fingerprint = {"recipe": recipe.to_dict(), "data": data.fingerprint, "fold": int(fold)}
+    fingerprint = {
+        "recipe": recipe.to_dict(),
+        "data": data.fingerprint,
+        "fold": int(fold),
+        "preset": os.environ.get("FTLAB_PRESET"),
+    }
     if _tiny():
         recipe, split = _shrink(recipe, split)
     began = time.perf_counter()
@@ -230,7 +236,8 @@ class Job:
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
         norm = accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        return accelerator.reduce(total, "sum").item(), float(norm)
+        total = accelerator.reduce(total, "sum")
+        return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of a batch: squared error or its root for values, cross entropy for classes."""
@@ -274,7 +281,7 @@ class Job:
             result["swa_distance"] = self.averager.distance(self.bare_model)
         best = self.best.update(result["score"])
         if best:
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.bare_model.state_dict().items()}
+            self.keep_weights()
         self.history.evals.append(
             {
                 "step": done,
@@ -292,13 +299,23 @@ class Job:
         Takes a bare model: one wrapped for several processes waits for the others at every batch, and they may have
         fewer batches or none.
         """
-        batches = evaluation_batches(self.lengths[rows], EVALUATION_BATCH)
+        batch_size = EVALUATION_BATCH.get(self.accelerator.device.type, 64)
+        batches = evaluation_batches(self.lengths[rows], batch_size)
         mine = range(self.accelerator.process_index, len(batches), self.accelerator.num_processes)
         with self.accelerator.autocast():
             done = [(i, predict_logits(model, self.make_batch, [rows[batches[i]]])) for i in mine]
         if self.accelerator.num_processes > 1:
             done = sorted(gather_object(done), key=lambda pair: pair[0])
         return np.concatenate([logits for _, logits in done])[np.argsort(np.concatenate(batches))]
+
+    def keep_weights(self) -> None:
+        """Keep a copy of the present weights as the best, in the memory of the last one."""
+        weights = self.bare_model.state_dict()
+        if self.best_weights is None:
+            self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        else:
+            for name, value in weights.items():
+                self.best_weights[name].copy_(value)
 
     def restore_best_weights(self) -> None:
         """Put the best checkpoint's weights into the model; without any evaluation it keeps the present ones."""
@@ -351,7 +368,18 @@ class Job:
         found = load_checkpoint(self.checkpoint_dir)
         if found is None:
             return
-        tensors, state = found
+        try:
+            self.take_up(*found)
+        except CheckpointError:
+            raise
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint_dir}: its checkpoint lacks a part, or another version of ftlab wrote it "
+                f"({type(error).__name__}: {error}); delete the folder and start afresh"
+            ) from error
+
+    def take_up(self, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:
+        """Put everything as `checkpoint` found it."""
         _same_run(state["fingerprint"], self.fingerprint, self.checkpoint_dir)
         self.bare_model.load_state_dict(tensors["model"])
         self.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
@@ -514,7 +542,7 @@ def _set_random_state(states: dict[str, torch.Tensor]) -> None:
 
 
 def _same_run(saved: dict[str, Any], wanted: dict[str, Any], folder: str | Path | None) -> None:
-    differing = [key for key in ("data", "fold") if saved[key] != wanted[key]]
+    differing = [key for key in ("data", "fold", "preset") if saved[key] != wanted[key]]
     differing += [f"recipe.{k}" for k, v in wanted["recipe"].items() if saved["recipe"].get(k) != v]
     if differing:
         raise CheckpointError(

@@ -50,6 +50,31 @@ def test_an_empty_history_has_empty_columns(tmp_path):
     assert History.from_parquet(tmp_path / "h.parquet") == empty == History.from_json(empty.to_json())
 
 
+def test_a_column_is_the_readers_own_and_a_history_grows_beyond_any_room():
+    """Columns read earlier stay as they were, and writing into one changes no history."""
+    history = History(["embeddings", "head"], steps_per_epoch=1000, total_steps=1000)
+    earlier = []
+    for step in range(1000):
+        history.append(loss=step, grad_norm=2.0 * step, lr=[step + 0.25, step + 0.5], seconds=0.5 * step)
+        if step in (62, 63, 64, 500):
+            earlier.append((history.loss, history.lr))
+    assert [len(loss) for loss, _ in earlier] == [63, 64, 65, 501]
+    for loss, lr in earlier:
+        assert loss.tolist() == list(range(len(loss))) and lr[:, 1].tolist() == [step + 0.5 for step in loss]
+        loss[:], lr[:] = -1, -1
+    assert history.loss.tolist() == list(range(1000)) and history.lr[999].tolist() == [999.25, 999.5]
+    assert history.grad_norm[-1] == 1998.0 and history.seconds[-1] == 499.5
+    assert all(column.flags.c_contiguous for column in (history.loss, history.lr))
+    assert History.from_json(history.to_json()) == history
+
+
+def test_a_row_with_another_number_of_rates_is_refused():
+    history = History(["embeddings", "head"], steps_per_epoch=1, total_steps=1)
+    with pytest.raises(ValueError):
+        history.append(loss=1.0, grad_norm=1.0, lr=[0.1, 0.2, 0.3], seconds=0.0)
+    assert len(history) == 0
+
+
 def test_to_frame_places_each_evaluation_in_the_row_it_followed(history):
     frame = history.to_frame()
     assert frame["step"].tolist() == [0, 1, 2, 3, 4]

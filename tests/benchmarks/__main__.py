@@ -1,0 +1,65 @@
+"""Measure and print the table: `python -m tests.benchmarks`.
+
+What is measured is written to the file of results at once, so that a bench that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the rows asked for; return 1 if one failed. A row that is only slow is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows; a wrong name prints them all")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of measurements a row (default 5)")
+    parser.add_argument("--steps", type=int, default=27, help="optimizer steps an epoch of training rows (default 27)")
+    parser.add_argument("--tiny", action="store_true", help="on a toy, to see that every row runs; no speed")
+    parser.add_argument("--fresh", action="store_true", help="measure again what the file has already")
+    parser.add_argument("--out", type=Path, help="the file of results (default data/results/bench.json)")
+    parser.add_argument("--picture", type=Path, help="write the picture of how cost grows to this PNG")
+    args = parser.parse_args(argv)
+    if args.pairs < 1 or args.steps < 1:
+        parser.error("--pairs and --steps must be 1 or more")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before anything of Hugging Face is imported
+    os.environ.pop("FTLAB_PRESET", None)
+    if args.tiny:
+        os.environ["FTLAB_PRESET"] = "tiny"
+    sys.path.insert(0, str(ROOT / "tests"))  # what the tests share: fake_run, browser.conftest
+
+    from . import growth, measure, rows
+
+    options = measure.Options(args.pairs, args.steps, args.tiny)
+    work = {name: partial(measure.measure, row, options) for name, row in rows.ROWS.items()}
+    work["growth"] = partial(growth.measure_growth, options)
+    names = args.rows or list(work)
+    if unknown := [name for name in names if name not in work]:
+        parser.error(f"no row {', '.join(unknown)}; rows: {', '.join(work)}")
+    path = args.out or ROOT / (".cache/bench-tiny.json" if args.tiny else "data/results/bench.json")
+    report = measure.run(
+        {name: work[name] for name in names},
+        options,
+        path,
+        here=measure.machine(),
+        fresh=args.fresh,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print(measure.table(report, work))
+    grown = report["rows"].get("growth", {})
+    if "points" in grown:
+        print(growth.describe(grown))
+        if args.picture:
+            args.picture.write_bytes(growth.picture(grown).png())
+    elif args.picture:
+        print("no picture: `growth` has not been measured", file=sys.stderr)
+    return int(any("failed" in row for row in report["rows"].values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

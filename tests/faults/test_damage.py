@@ -1,0 +1,508 @@
+"""Damaged checkpoints and saved runs, full disks, folders that cannot be written to, another recipe or other data.
+
+Each time a clear error or the good checkpoint before it, never a run that is silently another. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from harness import ALL_ON, emptied, outcome, outcomes
+
+import ftlab as ft
+from ftlab import checkpoint, study, trainer
+from ftlab.checkpoint import load_checkpoint, save_checkpoint
+from ftlab.errors import CheckpointError, FtlabError
+
+RECIPE = ft.Recipe(**ALL_ON)
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs os.fork and resource limits")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ft.load_data("passages")
+
+
+@pytest.fixture(scope="module")
+def stopped(data, tmp_path_factory):
+    """A run in peace, and the checkpoints of one that was stopped after its sixth update."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTLAB_PRESET", "tiny")
+        whole = ft.fit(RECIPE, data, live=False)
+        outcome(whole, folder)
+        stop = threading.Event()
+
+        class Press(ft.Callback):
+            def on_step(self, history):
+                if len(history) == 6:
+                    stop.set()
+
+        ft.fit(RECIPE, data, live=False, checkpoint_dir=folder / "checkpoints", stop=stop, callbacks=[Press()])
+    return whole, folder
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def lengthen(path):
+    with path.open("ab") as file:
+        file.write(b"\0")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def take_from_before(path):
+    older = min(path.parent.parent.glob("step-*"))
+    shutil.copy(older / path.name, path)
+
+
+def become_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = [truncate, flip, lengthen, empty, Path.unlink, take_from_before, become_a_folder]
+PARTS = [
+    "model.safetensors", "optimizer.safetensors", "best.safetensors", "average.safetensors", "random.safetensors",
+    "state.json", "manifest.json",
+]  # fmt: skip
+
+
+def test_these_are_the_parts(stopped):
+    assert {path.name for path in next(stopped[1].glob("checkpoints/step-*")).iterdir()} == set(PARTS)
+
+
+@pytest.mark.fault("damaged part of a checkpoint")
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_part_means_the_checkpoint_before(stopped, tmp_path, part, damage):
+    shutil.copytree(stopped[1] / "checkpoints", tmp_path / "c")
+    older, newer = sorted((tmp_path / "c").glob("step-*"))
+    if damage is take_from_before and (older / part).read_bytes() == (newer / part).read_bytes():
+        pytest.skip("the same in both checkpoints")
+    wanted = json.loads((older / "state.json").read_text())
+    damage(newer / part)
+    with pytest.warns(UserWarning, match=f"{newer.name} is damaged"):
+        assert load_checkpoint(tmp_path / "c")[1] == wanted
+    shutil.rmtree(older)
+    with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="every checkpoint in it is damaged"):
+        load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.fault("damaged part of a checkpoint")
+@pytest.mark.parametrize("damage, part", [(truncate, "model.safetensors"), (flip, "state.json"), (empty, PARTS[-1])])
+def test_the_run_goes_on_from_the_one_before_bit_for_bit(stopped, data, tmp_path, damage, part):
+    whole, folder = stopped
+    shutil.copytree(folder / "checkpoints", tmp_path / "c")
+    damage(max((tmp_path / "c").glob("step-*")) / part)
+    with pytest.warns(UserWarning, match="is damaged"):
+        run = ft.fit(RECIPE, data, live=False, checkpoint_dir=tmp_path / "c", resume=True)
+    assert run.status == whole.status == "completed"
+    outcome(run, emptied(tmp_path / "out"))
+    assert outcomes(tmp_path / "out") == outcomes(folder)
+
+
+def tensors(value):
+    return {"model": {"w": torch.full((3,), float(value))}, "best": {"w": torch.ones(2)}, "average": {}}
+
+
+@pytest.mark.fault("one bit flipped in a checkpoint")
+@pytest.mark.filterwarnings("ignore:.*is damaged:UserWarning")
+def test_a_flipped_bit_anywhere_means_the_checkpoint_before(tmp_path, tries):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, tensors(step), {"step": step, "name": "é", "loss": float("nan")})
+    flips = 0
+    for path in sorted((tmp_path / "step-00000002").iterdir()):
+        content = path.read_bytes()
+        for i in range(len(content)):
+            path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
+            loaded, state = load_checkpoint(tmp_path)
+            assert state["step"] == 1 and loaded["model"]["w"][0] == 1, f"{path.name}, byte {i}"
+            flips += 1
+        path.write_bytes(content)
+    assert load_checkpoint(tmp_path)[1]["step"] == 2
+    tries(flips)
+
+
+@pytest.mark.fault("damaged part of a checkpoint")
+@pytest.mark.parametrize(
+    "manifest", ["{}", "null", "0", '""', "[[]]", '{"state.json": 1}', "[" * 100_000, '{"a\\u0000": ""}']
+)
+def test_a_manifest_that_vouches_for_nothing_is_none(tmp_path, manifest):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, tensors(step), {"step": step})
+    (tmp_path / "step-00000002" / "manifest.json").write_text(manifest)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert load_checkpoint(tmp_path)[1] == {"step": 1}
+
+
+@pytest.mark.fault("damaged part of a checkpoint")
+def test_a_file_in_a_checkpoints_place(tmp_path):
+    save_checkpoint(tmp_path, 1, tensors(1), {"step": 1})
+    (tmp_path / "step-00000009").write_text("no folder")
+    with pytest.warns(UserWarning, match="step-00000009 is damaged"):
+        assert load_checkpoint(tmp_path)[1] == {"step": 1}
+    save_checkpoint(tmp_path, 9, tensors(9), {"step": 9})
+    assert load_checkpoint(tmp_path)[1] == {"step": 9}
+
+
+# ------------------------------------------------------------------------------------------------------- saved runs
+
+
+@pytest.mark.fault("damaged part of a saved run")
+@pytest.mark.parametrize(
+    "damage", [truncate, flip, lengthen, empty, Path.unlink, become_a_folder], ids=lambda d: d.__name__
+)
+@pytest.mark.parametrize("part", ["run.json", "recipe.json", "history.json", "model/model.safetensors",
+                                  "model/config.json", "model/tokenizer.json", "swa_model/model.safetensors",
+                                  "swa_model/config.json"])  # fmt: skip
+def test_a_damaged_saved_run_is_refused(stopped, tmp_path, part, damage):
+    stopped[0].save(tmp_path / "run")
+    damage(tmp_path / "run" / part)
+    with pytest.raises(CheckpointError, match="damaged|not a run"):
+        ft.Run.load(tmp_path / "run")
+
+
+@pytest.mark.fault("damaged part of a saved run")
+def test_a_saved_run_without_its_average_is_refused(stopped, tmp_path):
+    stopped[0].save(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "swa_model")
+    with pytest.raises(CheckpointError, match="swa_model"):
+        ft.Run.load(tmp_path / "run")
+
+
+# --------------------------------------------------------------------------------- full disks and read-only folders
+
+
+def in_a_fork(action) -> str:
+    """Run action() in a fork; return what it raised, as "Type: message", or "done"."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            action()
+            said = "done"
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writing, said.encode()[:4000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    return said
+
+
+def files_of_at_most(size: int) -> None:
+    """Let every write beyond `size` bytes of a file fail in this process, as on a full disk."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@POSIX
+@pytest.mark.fault("disk full while writing a checkpoint")
+@pytest.mark.parametrize("room", [0, 1, 100, 300, 400, 450, 5000, 50_000])
+def test_no_room_for_a_checkpoint(tmp_path, room):
+    def large(step):
+        return {**tensors(step), "optimizer": {"m": torch.ones(20_000) * step}}
+
+    save_checkpoint(tmp_path, 1, large(1), {"step": 1})
+
+    def action():
+        files_of_at_most(room)
+        save_checkpoint(tmp_path, 2, large(2), {"step": 2})
+
+    said = in_a_fork(action)
+    assert said.startswith("CheckpointError: ") and "cannot write the checkpoint of step 2" in said, said
+    assert load_checkpoint(tmp_path)[1] == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
+@POSIX
+@pytest.mark.fault("disk full while writing a saved run")
+@pytest.mark.parametrize("room", [0, 200, 1000, 100_000])
+def test_no_room_for_a_run(stopped, tmp_path, room):
+    def action():
+        files_of_at_most(room)
+        stopped[0].save(tmp_path / "run")
+
+    said = in_a_fork(action)
+    assert said.startswith("CheckpointError: ") and "cannot write the run" in said, said
+    assert list(tmp_path.iterdir()) == []
+
+
+@POSIX
+@pytest.mark.fault("disk full while writing a result file")
+def test_no_room_for_a_result_file(tmp_path):
+    study.write_lines(tmp_path / "cells.jsonl", [{"cell": 1}])
+
+    def action():
+        files_of_at_most(1000)
+        study.write_lines(tmp_path / "cells.jsonl", [{"cell": i} for i in range(500)])
+
+    assert "OSError" in in_a_fork(action)
+    assert (tmp_path / "cells.jsonl").read_text() == '{"cell": 1}\n'
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.jsonl"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB, where mounting one is allowed."""
+    place = tmp_path / "small"
+    place.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(place)]
+    if shutil.which("mount") is None or subprocess.run(options, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs is not allowed here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.fault("disk full while writing a checkpoint")
+def test_a_full_disk(small_disk, tries):
+    """Checkpoints grow until one does not fit: the one before it is there; on smaller ones the folder recovers."""
+    good, failures = None, 0
+    for step in range(1, 40):
+        size = 1000 * step % 30_000
+        try:
+            save_checkpoint(small_disk / "c", step, {"model": {"w": torch.ones(size)}}, {"step": step})
+            good = step
+        except CheckpointError as error:
+            failures += 1
+            assert f"cannot write the checkpoint of step {step}" in str(error)
+        assert load_checkpoint(small_disk / "c")[1] == {"step": good}
+    assert failures and good == 39
+    tries(failures)
+
+
+@POSIX
+@pytest.mark.fault("folder that cannot be written to")
+@pytest.mark.parametrize("what", ["checkpoint", "run", "result file"])
+def test_a_folder_that_cannot_be_written_to(stopped, what):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "folder")
+        save_checkpoint(folder, 1, tensors(1), {"step": 1})
+        os.chmod(name, 0o755)
+        for path in folder.glob("*/*"):
+            path.chmod(0o444)
+        os.chmod(folder, 0o555)
+
+        def action():
+            if os.getuid() == 0:
+                os.setuid(65534)  # permissions mean nothing to root
+            assert load_checkpoint(folder)[1] == {"step": 1}, "what can be read is read"
+            if what == "checkpoint":
+                save_checkpoint(folder, 2, tensors(2), {"step": 2})
+            elif what == "run":
+                stopped[0].save(folder / "run")
+            else:
+                study.write_lines(folder / "cells.jsonl", [{}])
+
+        said = in_a_fork(action)
+        assert ("PermissionError" if what == "result file" else "CheckpointError: ") in said and "ermission" in said, (
+            said
+        )
+        assert sorted(path.name for path in folder.iterdir()) == ["step-00000001"]
+        os.chmod(folder, 0o755)
+
+
+# ----------------------------------------------------------------------------------- another recipe, other data
+
+OTHER = {
+    "model": "bert-base-uncased", "head": "mean", "max_length": 40, "dropout": 0.2, "epochs": 2, "batch_size": 6,
+    "gradient_accumulation_steps": 2, "lr": 1e-3, "head_lr": 1e-3, "layer_decay": 1.0, "group_lrs": [1e-3],
+    "weight_decay": 0.0, "optimizer": "sgd", "max_grad_norm": 2.0, "schedule": "cosine",
+    "schedule_args": {"num_cycles": 0.3}, "warmup": 4, "reinit_layers": 1, "swa_start": None, "swa_lr": None,
+    "swa_anneal_steps": 9, "eval_every": 1, "patience": 8, "seed": 1, "loss": "rmse",
+}  # fmt: skip
+
+
+def test_other_has_every_field():
+    assert set(OTHER) == {f.name for f in dataclasses.fields(ft.Recipe)}
+
+
+@pytest.mark.fault("another recipe or other data on resume")
+@pytest.mark.parametrize("field", OTHER)
+def test_a_changed_recipe_is_refused_by_the_name_of_the_field(stopped, data, field):
+    changes = {field: OTHER[field]}
+    if field == "group_lrs":
+        changes["layer_decay"] = 1.0
+    if field == "schedule_args":
+        changes["schedule"] = "cosine"
+    with pytest.raises(CheckpointError, match=f"belongs to another run; these differ: .*recipe.{field}"):
+        ft.fit(RECIPE.but(**changes), data, live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
+
+
+def changed(data, column, row, value):
+    frame = data.frame.copy()
+    frame.loc[row, column] = value
+    return ft.load_data(frame, text="excerpt", target="target")
+
+
+@pytest.mark.fault("another recipe or other data on resume")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: changed(data, "excerpt", 700, data.texts[700] + "."),
+        lambda data: changed(data, "target", 3, data.targets[3] + 1e-9),
+        lambda data: ft.load_data(data.frame[::-1], text="excerpt", target="target"),
+        lambda data: ft.load_data(data.frame[:-1], text="excerpt", target="target"),
+        lambda data: ft.load_data("passages", num_folds=4),
+        lambda data: ft.load_data("passages", seed=1),
+        lambda data: data.few_samples(100),
+        lambda data: ft.load_data("passages", target="level"),
+        lambda data: ft.load_data("passages", target="level", task="classification"),
+    ],
+    ids=["text", "target", "order", "rows", "folds", "seed", "sample", "column", "task"],
+)
+@pytest.mark.filterwarnings("ignore:.*standard deviation:UserWarning")
+def test_changed_data_are_refused(stopped, data, change):
+    with pytest.raises(CheckpointError, match="another run; these differ: data"):
+        ft.fit(RECIPE, change(data), live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
+
+
+@pytest.mark.fault("another recipe or other data on resume")
+def test_the_preset_for_tests_is_another_run(stopped, data, monkeypatch):
+    monkeypatch.delenv("FTLAB_PRESET")
+    with pytest.raises(CheckpointError, match="another run; these differ: preset"):
+        ft.fit(RECIPE, data, live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
+
+
+@pytest.mark.fault("another recipe or other data on resume")
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: state.clear(),
+        lambda state: state.pop("step"),
+        lambda state: state.pop("fingerprint"),
+        lambda state: state["fingerprint"].pop("data"),
+        lambda state: state["fingerprint"].pop("recipe"),
+        lambda state: state.pop("history"),
+        lambda state: state.pop("optimizer"),
+        lambda state: state["optimizer"].update(groups=[]),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(stopped, data, tmp_path, spoil):
+    """Whole by its hashes, and yet not what this ftlab writes."""
+    loaded, state = load_checkpoint(stopped[1] / "checkpoints")
+    spoil(state)
+    save_checkpoint(tmp_path, 4, loaded, state)
+    with pytest.raises(CheckpointError):
+        ft.fit(RECIPE, data, live=False, checkpoint_dir=tmp_path, resume=True)
+
+
+@pytest.mark.fault("another recipe or other data on resume")
+@pytest.mark.parametrize("part", ["model", "optimizer", "best", "average", "random"])
+def test_a_checkpoint_without_a_part_is_refused(stopped, data, tmp_path, part):
+    loaded, state = load_checkpoint(stopped[1] / "checkpoints")
+    del loaded[part]
+    save_checkpoint(tmp_path, 4, loaded, state)
+    with pytest.raises(CheckpointError):
+        ft.fit(RECIPE, data, live=False, checkpoint_dir=tmp_path, resume=True)
+
+
+# ------------------------------------------------------------------------------------------------- nothing is unpickled
+
+
+class Payload:
+    """What runs when it is unpickled: it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def payload(tmp_path):
+    """A malicious pickle, shown to work, and the folder that it makes."""
+    mark = tmp_path / "the payload ran"
+    pickled = pickle.dumps(Payload(mark))
+    pickle.loads(pickled)
+    mark.rmdir()
+    return pickled, mark
+
+
+@pytest.mark.fault("malicious pickle")
+@pytest.mark.filterwarnings("ignore:.*is damaged:UserWarning")
+@pytest.mark.parametrize("part", [*PARTS, "optimizer.pt", "model.bin", "random.pkl"])
+def test_a_pickle_in_a_checkpoint_is_not_run(tmp_path, payload, part, stopped):
+    pickled, mark = payload
+    shutil.copytree(stopped[1] / "checkpoints", tmp_path / "c")
+    for folder in (tmp_path / "c").glob("step-*"):
+        (folder / part).write_bytes(pickled)
+        manifest = {p.name: checkpoint._sha256(p) for p in folder.iterdir() if p.name != "manifest.json"}
+        if part != "manifest.json":
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+    if part in PARTS:
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path / "c")
+    else:
+        load_checkpoint(tmp_path / "c")
+    assert not mark.exists()
+
+
+@pytest.mark.fault("malicious pickle")
+@pytest.mark.parametrize("part", ["pytorch_model.bin", "model.safetensors", "tokenizer.json", "training_args.bin"])
+def test_a_pickle_in_a_saved_run_is_not_run(stopped, tmp_path, payload, part):
+    pickled, mark = payload
+    stopped[0].save(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "swa_model")
+    if part == "pytorch_model.bin":
+        (tmp_path / "run" / "model" / "model.safetensors").unlink()
+    (tmp_path / "run" / "model" / part).write_bytes(pickled)
+    with pytest.raises(FtlabError):
+        ft.Run.load(tmp_path / "run")
+    assert not mark.exists()
+
+
+@pytest.mark.fault("model that brings code of its own")
+def test_a_models_own_code_is_not_run(tmp_path):
+    folder, mark = tmp_path / "model", tmp_path / "the code ran"
+    folder.mkdir()
+    code = f"import os\nos.mkdir({str(mark)!r})\nclass Evil: pass\n"
+    (folder / "evil.py").write_text(code)
+    names = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoTokenizer")
+    config = {"model_type": "evil", "auto_map": dict.fromkeys(names, "evil.Evil")}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}))
+    from ftlab.models import load_model, load_pretrained, load_tokenizer
+
+    name = str(folder)
+    for load in (
+        lambda: load_model(ft.Recipe(model=name)),
+        lambda: load_tokenizer(name),
+        lambda: load_pretrained(name),
+    ):
+        with pytest.raises(ft.ModelError, match="code of its own"):
+            load()
+    assert not mark.exists()
+    assert trainer.load_model is load_model
