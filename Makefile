@@ -49,22 +49,25 @@ lab: $(STAMP) ## open JupyterLab at notebook 01 (no display: serve and print the
 
 # Offline, and apart from the user's own settings. The modules first, then every notebook on the tiny preset, cell by
 # cell. As many processes as cores, each on one thread, since the models are tiny; a file's tests stay in one process,
-# since they share what takes long to make.
+# since they share what takes long to make. Last a real browser, one page at a time, where there is one.
 IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 SHARED_OUT := --numprocesses auto --dist loadfile
-test: $(STAMP) ## run every test and every notebook, offline; coverage of the tests must reach 90 %
+IN_BROWSER = HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser $(ARGS)
+test: $(STAMP) ## run every test and every notebook, offline, and JupyterLab in Chromium if there is one; coverage 90 %
 	@mkdir -p "$(OWN_HOME)"
 	$(IN_TEST) $(BIN)/python -m pytest $(SHARED_OUT) --cov=ftlab --cov-report=term --cov-fail-under=90
 	$(IN_TEST) FTLAB_PRESET=tiny $(BIN)/python -m pytest $(SHARED_OUT) --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=300 notebooks
+	$(IN_BROWSER)
 
 faults: $(STAMP) ## kill runs and workers 50 times, fit and sweep panels for five minutes, and print the table of faults
 	@mkdir -p "$(OWN_HOME)"
 	$(IN_TEST) FTLAB_KILLS=$${FTLAB_KILLS:-50} FTLAB_SOAK=$${FTLAB_SOAK:-300} \
 	  $(BIN)/python -m pytest -m fault tests $(ARGS)
 
-browser: $(STAMP) ## test JupyterLab in a real Chromium; installs nothing, says what is missing
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
+browser: $(STAMP) ## test JupyterLab in a real Chromium; installs none, says what is missing
+	@mkdir -p "$(OWN_HOME)"
+	$(IN_BROWSER)
 
 notebooks: $(STAMP) ## run the notebooks for real and store their cleaned outputs
 	$(BIN)/python notebooks/execute.py
