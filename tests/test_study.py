@@ -1,5 +1,6 @@
 """Studies: every cell once, whatever happens to the workers; resumed from its file; the numbers are those of `fit`."""
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -127,15 +128,24 @@ if os.name == "posix":
 
 
 def work(folder):
-    """A worker process: what another machine would run."""
-    study = make(ft.load_data("passages"), folder)
-    study.run(report=lambda line: (folder / f"log-{os.getpid()}").open("a").write(line + "\n"))
+    """A worker process: what another machine would run; if it hangs, it writes down where."""
+    with (folder / f"hangs-{os.getpid()}").open("w") as stacks:
+        faulthandler.dump_traceback_later(200, file=stacks)
+        study = make(ft.load_data("passages"), folder)
+        study.run(report=lambda line: (folder / f"log-{os.getpid()}").open("a").write(line + "\n"))
+        faulthandler.cancel_dump_traceback_later()
 
 
 def start(folder):
     process = CONTEXT.Process(target=work, args=(folder,))
     process.start()
     return process
+
+
+def where(process, folder):
+    """The stacks and the last words of a worker that did not end well."""
+    files = (folder / f"{kind}-{process.pid}" for kind in ("hangs", "log"))
+    return "\n".join(file.read_text()[-3000:] for file in files if file.exists())
 
 
 def trained(folder):
@@ -148,7 +158,7 @@ def test_two_workers_share_a_study(data, undisturbed, tmp_path):
     workers = [start(tmp_path) for _ in range(2)]
     for worker in workers:
         worker.join(timeout=300)
-        assert worker.exitcode == 0
+        assert worker.exitcode == 0, where(worker, tmp_path)
     counts = trained(tmp_path)
     assert len(counts) == 8 and set(counts.values()) == {1}, counts
     study = make(data, tmp_path)
@@ -171,7 +181,7 @@ def test_workers_killed_at_random_moments_lose_nothing(data, undisturbed, tmp_pa
     tries(killed)
     survivor = start(tmp_path)
     survivor.join(timeout=300)
-    assert survivor.exitcode == 0
+    assert survivor.exitcode == 0, where(survivor, tmp_path)
     study = make(data, tmp_path)
     assert str(study.progress()) == "8 of 8 cells done, 0 running, 0 left"
     assert untimed(study.results()) == untimed(undisturbed[0].results())
