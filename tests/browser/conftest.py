@@ -70,7 +70,8 @@ class Lab:
             f"--port={self.port}",
         ]
         command += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={folder / 'notebooks'}"]
-        command += ["--LabApp.expose_app_in_browser=True", "--allow-root"]
+        command += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
+        command += ["--allow-root"]
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
 
@@ -108,9 +109,9 @@ class Lab:
         nbformat.write(notebook, path)
         return path
 
-    def open(self, page, name: str) -> None:
-        """Open a notebook in the page and wait for its kernel."""
-        page.goto(f"http://127.0.0.1:{self.port}/doc/tree/{name}?token={self.token}&reset")
+    def open(self, page, name: str, at: str = "doc/tree") -> None:
+        """Open a notebook in the page, in JupyterLab or (`at="notebooks"`) in Notebook 7, and wait for its kernel."""
+        page.goto(f"http://127.0.0.1:{self.port}/{at}/{name}?token={self.token}&reset")
         page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget", timeout=60_000)
         idle = "window.jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'"
         page.wait_for_function(idle, timeout=60_000)

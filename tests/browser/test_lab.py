@@ -36,7 +36,7 @@ def test_a_panel_follows_the_keyboard(lab, page):
     page.wait_for_function("before => document.querySelector('svg.ftlab').innerHTML !== before", arg=before)
     assert "base.but(lr=" in page.locator(".jp-OutputArea pre", has_text="recipe =").inner_text()
     assert page.get_by_label("rate (lr)", exact=True).count() == 1  # the number box has a name
-    assert picture.get_attribute("aria-label").startswith("Learning rate over 81 steps")
+    assert picture.get_attribute("aria-label").startswith("Learning rate over 108 steps")
 
 
 def test_a_panel_shows_what_does_not_fit_and_keeps_the_picture(lab, page):
@@ -220,9 +220,7 @@ def test_two_notebooks_run_at_once(lab, page, chromium):
 def test_notebook_7_shows_panels_and_live_curves_too(lab, page):
     cells = "import ftlab as ft\npanel = ft.panels.SchedulePanel()\npanel", LOOP, "train(steps_per_epoch=150)"
     path = lab.write("classic.ipynb", *cells)
-    page.goto(f"http://127.0.0.1:{lab.port}/notebooks/{path.name}?token={lab.token}")
-    page.locator(".jp-Notebook").wait_for(timeout=60_000)
-    page.wait_for_function("window.jupyterapp?.commands?.isEnabled('notebook:run-all-cells')", timeout=60_000)
+    lab.open(page, path.name, at="notebooks")
     lab.execute(page, "notebook:run-all-cells")
     page.wait_for_function(f"{STEP} >= 20", timeout=60_000)
     panel = page.locator("svg.ftlab").first
