@@ -32,10 +32,11 @@ def test_every_control_moves_over_its_whole_range(name, reveal):
     for widget, value in places(panel.controls[name]):
         widget.value = value
         assert not panel.message, (value, panel.message)
-        assert len(parts(panel)) in (3, 5)
+        answered = panel.guess.value is not None
+        assert len(parts(panel)) == (5 if panel.reveal.value else 3 + answered)
         seen.add(panel.svg)
         assert eval(panel.code.removeprefix("recipe = "), {"base": clinic.BASE}) == panel.recipe
-    assert (len(seen) > 1) == (name != "guess" or reveal)
+    assert len(seen) > 1
     panel.reset()
     assert panel.recipe == clinic.BASE and len(parts(panel)) == 3
 
@@ -61,7 +62,7 @@ def test_the_next_patient_hides_the_diagnosis_again():
     panel = ClinicPanel(SOME)
     panel.set(guess="diverged", reveal=True)
     assert "The rules say" in panel.svg
-    panel.patient.list.value = 2
+    panel.patient.list.value = "patient 2"
     assert not panel.reveal.value and panel.guess.value is None and "The rules say" not in panel.svg
     panel.set(patient=3, reveal=True)
     assert panel.reveal.value and SOME[2].case in panel.svg

@@ -33,7 +33,7 @@ def texts(panel):
 def places(control):
     """Every place that a control can be moved to with the mouse or the keyboard: (widget, value)."""
     if isinstance(control, Choice):
-        return [(control.list, value) for value in control.options.values()]
+        return [(control.list, text) for text in control.options]
     if isinstance(control, Switch):
         return [(control.box, True), (control.box, False)]
     values = range(control.slider.min, control.slider.max + 1)

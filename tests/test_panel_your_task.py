@@ -40,7 +40,7 @@ def places(control):
     if isinstance(control, Switch):
         return [(control.box, True), (control.box, False)]
     if isinstance(control, Choice):
-        return [(control.list, value) for value in control.options.values()]
+        return [(control.list, text) for text in control.options]
     steps = np.arange(control.slider.min, control.slider.max + control.slider.step / 2, control.slider.step)
     values = np.clip(10.0**steps if control.log else steps, control.low, control.high)
     values = values[:: max(1, len(values) // 20)].tolist()

@@ -36,7 +36,7 @@ def labels(picture):
 def places(control):
     """Every place that a control can be moved to with the mouse or the keyboard: (widget, value)."""
     if isinstance(control, Choice):
-        return [(control.list, value) for value in control.options.values()]
+        return [(control.list, text) for text in control.options]
     if isinstance(control, Switch):
         return [(control.box, True), (control.box, False)]
     slider = control.slider
@@ -127,6 +127,7 @@ def test_a_slider_that_reports_its_nearest_place_changes_nothing():
     panel.lr.slider.value = 10**-4.3
     panel.swa_lr.slider.value = 10**-4.6
     assert panel.lr.value == 5e-5 and panel.swa_lr.value is None and panel.code == "recipe = base"
+    assert panel.lr.slider.value == 10**-4.3, "an answer could overtake and undo the reader's next move"
 
 
 def test_fewer_epochs_bring_warm_up_and_averaging_back_into_the_run():
@@ -222,7 +223,7 @@ class Demo(Panel):
 def test_a_panel_is_recipe_code_and_picture():
     panel = Demo()
     panel.dropout.value = 0.25
-    panel.head.list.value = "mean"
+    panel.head.list.value = "mean of all"
     panel.extra.box.value = True
     assert panel.recipe == Recipe(dropout=0.25, head="mean")
     assert panel.code == "recipe = base.but(head='mean', dropout=0.25)"
@@ -315,3 +316,12 @@ def test_changes_from_several_threads_leave_picture_and_recipe_in_agreement():
 
 def test_all_schedules_are_offered():
     assert list(SchedulePanel().schedule.options.values()) == list(SCHEDULES)
+
+
+def test_a_list_shows_its_choice_also_where_that_is_none():
+    choice = Choice("who", "who", None, {"nobody": None, "one": 1}, help="")
+    assert choice.list.value == "nobody" and choice.list.index == 0
+    choice.list.value = "one"
+    assert choice.value == 1
+    choice.value = None
+    assert choice.list.index == 0

@@ -106,12 +106,16 @@ class Control(ABC):
                 self.changed()
 
     def _follow(self, widget: ipywidgets.Widget, read: Callable[[Any], Any]) -> None:
-        """Take over what the reader does with a widget; `read` turns its value into the control's."""
+        """Take over what the reader does with a widget; `read` turns its value into the control's.
+
+        A widget that reports nothing new gets no answer: while the kernel is busy the answer would come after the
+        reader's next move, and undo it.
+        """
 
         def moved(change: Mapping[str, Any]) -> None:
             with self.lock:
-                if not self._moving:
-                    self.put(read(change["new"]))
+                if not self._moving and (value := read(change["new"])) != self._value:
+                    self.put(value)
 
         widget.observe(moved, "value")
 
@@ -268,16 +272,16 @@ class Choice(Control):
     ) -> None:
         super().__init__(name, label, value, help)
         self.options = dict(options) if isinstance(options, Mapping) else {str(o): o for o in options}
-        self.list = ipywidgets.Dropdown(
-            options=list(self.options.items()),
-            value=value,
+        self.list = ipywidgets.Dropdown(  # of texts: to ipywidgets the value None means that nothing is chosen
+            options=list(self.options),
+            value=self._text(value),
             description=label,
             tooltip=help,
             style=_LABEL,
             layout={"width": "auto", "flex": "1 1 226px"},
         )
         self._row = ipywidgets.HBox([self.list], layout=_ROW)
-        self._follow(self.list, lambda chosen: chosen)
+        self._follow(self.list, lambda text: self.options[text])
 
     @property
     def widget(self) -> ipywidgets.Widget:
@@ -291,13 +295,17 @@ class Choice(Control):
 
     def check(self, value: Any) -> Any:
         """Return the value. Raises RecipeError if it is none of the options."""
-        if not any(value is option or value == option for option in self.options.values()):
+        if self._text(value) is None:
             raise self.refuse(value)
         return value
 
     def show(self) -> None:
         """Make the list show the present value."""
-        self.list.value = self._value
+        self.list.value = self._text(self._value)
+
+    def _text(self, value: Any) -> str | None:
+        """Find the text that stands for a value in the list."""
+        return next((text for text, option in self.options.items() if value is option or value == option), None)
 
 
 class Switch(Control):

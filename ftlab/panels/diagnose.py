@@ -83,6 +83,8 @@ class ClinicPanel(Panel):
             table = escape(repr(diagnose(self.record)))
             parts.append(f"<p><b>{escape(self.verdict())}</b></p>")
             parts.append(f'<pre style="overflow-x:auto;font-size:11px;line-height:1.3">{table}</pre>')
+        elif self.guess.value is not None:
+            parts.append(f"<p>You say: {escape(self.guess.value)}. Tick “show the diagnosis” to compare.</p>")
         return "".join(parts)
 
     def figure(self, recipe: Recipe) -> plots.Picture:

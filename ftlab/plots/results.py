@@ -97,8 +97,8 @@ def plot_few_samples(
                 words = f"mean {known.mean():.3f}, from {known.min():.3f} to {known.max():.3f}"
             parts.append(f"{name} with {size} rows: {words}, {(~good).sum()} of {here.sum()} failed")
     axes.axhline(guessing, color="black", linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate("guessing", (1, guessing), xycoords=axes.get_yaxis_transform(), xytext=(-4, 3),
-                  textcoords="offset points", ha="right", fontsize=8)  # fmt: skip
+    axes.annotate("guessing", (1, guessing), xycoords=axes.get_yaxis_transform(), xytext=(4, 0),
+                  textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     axes.set_xlim(-0.5, max(1, len(sizes)) - 0.5)
     handles, labels = axes.get_legend_handles_labels()
