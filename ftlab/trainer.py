@@ -27,6 +27,7 @@ from ftlab.checkpoint import flatten_optimizer, load_checkpoint, save_checkpoint
 from ftlab.data import Data, Split, collate, evaluation_batches, length_grouped_batches, make_batch
 from ftlab.errors import CheckpointError, DataError, RecipeError
 from ftlab.evaluate import METRICS, predict_logits, predictions_from_logits, scores
+from ftlab.first_token import first_token_only
 from ftlab.frequent_eval import BestScore, is_evaluation_step
 from ftlab.history import Callback, History
 from ftlab.llrd import grouped_param_groups, param_groups
@@ -92,7 +93,8 @@ def fit(
     everything up to then is kept.
 
     The same recipe, data, fold and number of threads give the same numbers on a CPU, bit for bit, and the global random
-    state is left alone. With FTLAB_PRESET=tiny in the environment a small random model is trained on a few rows.
+    state is left alone. What a head does not read of the top layer is not computed (`ftlab.first_token`). With
+    FTLAB_PRESET=tiny in the environment a small random model is trained on a few rows.
 
     Raises RecipeError, DataError, ModelError or CheckpointError before training begins if something does not fit.
     """
@@ -135,9 +137,10 @@ def fit(
             )
         try:
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
-            run.status = training_loop(job, recipe)
-            if run.status != "interrupted":
-                _score(run, job)
+            with first_token_only(job.bare_model, job.averager and job.averager.model):
+                run.status = training_loop(job, recipe)
+                if run.status != "interrupted":
+                    _score(run, job)
         except KeyboardInterrupt:
             run.status = "interrupted"
             run.test_score = run.swa_score = run.targets = run.predictions = None

@@ -32,9 +32,7 @@ def notebooks(*names: str) -> list[Path]:
     found = sorted(HERE.glob("[0-9]*.ipynb")) + sorted(HERE.glob("solutions/*.ipynb"))
     if not names:
         return found
-    by_name = {
-        str(key): path for path in found for key in (path.relative_to(HERE).with_suffix(""), path.resolve())
-    }
+    by_name = {str(key): path for path in found for key in (path.relative_to(HERE).with_suffix(""), path.resolve())}
     wanted = [by_name.get(name) or by_name.get(str(Path(name).resolve())) for name in names]
     if None in wanted:
         sys.exit(f"No notebook {names[wanted.index(None)]!r}. There are: {', '.join(map(str, by_name))}")

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from benchmarks import growth
-from benchmarks.measure import Options, Row, Sides, Skip, amount, measure, run, table
+from benchmarks.__main__ import report_text
+from benchmarks.measure import Options, Row, Sides, Skip, amount, brief, measure, run, table
 from benchmarks.rows import ROWS
 from benchmarks.training import ArticleLoop, attention_work, groups_by_tensor, matrix_rate, matrix_work, sample
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,6 +29,7 @@ HERE = {
     "versions": {"torch": "2.9"},
 }  # fmt: skip
 OPTIONS = Options(pairs=3, steps=2)
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_row(ours, theirs, calls=None, **settings):
@@ -156,7 +159,16 @@ def test_the_table():
     assert cells[2] == ["a", "walking", "running", "1 ms", "500 ms", "500", "250 to 500", "at least 1000", "not met"]
     assert cells[3][3:] == ["1,500 MiB", "2,000 MiB", "0.75", "0.75 to 0.75", "at most 1", "met"]
     assert cells[4][5:] == ["1.25", "1.25 to 1.25", "stated", ""]
-    assert lines[-1] == "c: a note"
+    assert lines[-1] == "- c: a note"
+
+
+def test_what_is_shown_was_measured():
+    """`make bench` writes the report; the README has the same rows, in brief."""
+    committed = ROOT / "data" / "results" / "bench.json"
+    report = json.loads(committed.read_text(encoding="utf-8"))
+    assert committed.with_suffix(".md").read_text(encoding="utf-8") == report_text(report)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"<!-- bench -->\n{brief(report, ROWS)}\n<!-- /bench -->" in readme
 
 
 def test_amounts():

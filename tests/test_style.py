@@ -21,7 +21,7 @@ SOURCES = sorted((ROOT / "ftlab").rglob("*.py"))
 ORDER = [
     {"errors", "svg"},
     {"recipe", "schedules", "history"},
-    {"hub", "sources", "data", "heads", "models", "checkpoint", "evaluate"},
+    {"hub", "sources", "data", "heads", "models", "first_token", "checkpoint", "evaluate"},
     {"llrd", "reinit", "swa", "frequent_eval", "bertadam"},
     {"run"},
     {"trainer"},

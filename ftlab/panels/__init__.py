@@ -1,37 +1,26 @@
 """Panels: controls that change a recipe and a picture that moves with them, one panel a technique.
 
-Needs ipywidgets (`pip install 'ipywidgets>=8.1,<9'`); everything else in ftlab works without.
+Needs ipywidgets (`pip install 'ipywidgets>=8.1,<9'`); everything else in ftlab works without. A panel is loaded when it
+is first used: most need no torch, and the first picture need not wait for it.
 """
 
-from ftlab.panels.base import Choice, Number, Panel, Switch
-from ftlab.panels.bertadam import BertAdamPanel
-from ftlab.panels.diagnose import ClinicPanel
-from ftlab.panels.frequent_eval import FrequentEvalPanel
-from ftlab.panels.llrd import LLRDPanel
-from ftlab.panels.lr_finder import LRFinderPanel
-from ftlab.panels.memory import MemoryPanel
-from ftlab.panels.reinit import ReinitPanel
-from ftlab.panels.results import ResultsPanel
-from ftlab.panels.schedule import SchedulePanel
-from ftlab.panels.swa import SWAPanel
-from ftlab.panels.warmup import WarmupPanel
-from ftlab.panels.your_task import YourTaskPanel
+import lazy_loader
 
-__all__ = [
-    "BertAdamPanel",
-    "Choice",
-    "ClinicPanel",
-    "FrequentEvalPanel",
-    "LLRDPanel",
-    "LRFinderPanel",
-    "MemoryPanel",
-    "Number",
-    "Panel",
-    "ReinitPanel",
-    "ResultsPanel",
-    "SWAPanel",
-    "SchedulePanel",
-    "Switch",
-    "WarmupPanel",
-    "YourTaskPanel",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": ["Choice", "Number", "Panel", "Switch"],
+        "bertadam": ["BertAdamPanel"],
+        "diagnose": ["ClinicPanel"],
+        "frequent_eval": ["FrequentEvalPanel"],
+        "llrd": ["LLRDPanel"],
+        "lr_finder": ["LRFinderPanel"],
+        "memory": ["MemoryPanel"],
+        "reinit": ["ReinitPanel"],
+        "results": ["ResultsPanel"],
+        "schedule": ["SchedulePanel"],
+        "swa": ["SWAPanel"],
+        "warmup": ["WarmupPanel"],
+        "your_task": ["YourTaskPanel"],
+    },
+)

@@ -1,6 +1,7 @@
 """Measure and print the table: `python -m tests.benchmarks`.
 
-What is measured is written to the file of results at once, so that a bench that was stopped goes on where it was.
+What is measured is written to the file of results at once, so that a bench that was stopped goes on where it was. The
+table and the picture of how cost grows are written beside it, with the endings .md and .png.
 """
 
 from __future__ import annotations
@@ -10,8 +11,19 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """Write all that was measured as Markdown: the table, what it ran on, the notes, and how cost grows."""
+    from . import growth, measure, rows
+
+    text = measure.table(report, [*rows.ROWS, "growth"])
+    if "points" in (grown := report["rows"].get("growth", {})):
+        text += f"\n{growth.describe(grown)}\n\n![How the cost of training grows](bench.png)"
+    return f"# Speed\n\nBy `make bench`; each ratio is a median of pairs measured in turn.\n\n{text}\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +35,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tiny", action="store_true", help="on a toy, to see that every row runs; no speed")
     parser.add_argument("--fresh", action="store_true", help="measure again what the file has already")
     parser.add_argument("--out", type=Path, help="the file of results (default data/results/bench.json)")
-    parser.add_argument("--picture", type=Path, help="write the picture of how cost grows to this PNG")
     args = parser.parse_args(argv)
     if args.pairs < 1 or args.steps < 1:
         parser.error("--pairs and --steps must be 1 or more")
@@ -50,14 +61,11 @@ def main(argv: list[str] | None = None) -> int:
         fresh=args.fresh,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    print(measure.table(report, work))
-    grown = report["rows"].get("growth", {})
-    if "points" in grown:
-        print(growth.describe(grown))
-        if args.picture:
-            args.picture.write_bytes(growth.picture(grown).png())
-    elif args.picture:
-        print("no picture: `growth` has not been measured", file=sys.stderr)
+    text = report_text(report)
+    print(text)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    if "points" in (grown := report["rows"].get("growth", {})):
+        path.with_suffix(".png").write_bytes(growth.picture(grown).png())
     return int(any("failed" in row for row in report["rows"].values()))
 
 

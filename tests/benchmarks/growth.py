@@ -188,7 +188,7 @@ def paper_estimate() -> list[str]:
 
 
 def describe(growth: Mapping[str, Any]) -> str:
-    """Say the fitted formula, how well it fits, what studies took, and the estimate on paper."""
+    """Say the fitted formula, how well it fits, what studies took, and the estimate on paper, as a Markdown list."""
     fixed, matrices, attention = growth["constants"]
     misses = [abs(point["formula"] / point["seconds"] - 1) for point in growth["points"]]
 
@@ -196,7 +196,6 @@ def describe(growth: Mapping[str, Any]) -> str:
         return f"{1 / seconds_per_billion:.0f} GFLOP/s" if seconds_per_billion else "any rate (too little to be seen)"
 
     lines = [
-        "",
         "How cost grows: seconds a step = fixed + 6 L (4 h^2 + 2 h i) B n / r + 12 L h B n^2 / s "
         "(L layers of width h and i, batch B, length n)",
         f"Fitted: fixed {1e3 * fixed:.0f} ms, r = {rate(matrices)}, s = {rate(attention)}; off by "
@@ -204,7 +203,7 @@ def describe(growth: Mapping[str, Any]) -> str:
     ]
     for study in growth["study"]:
         lines.append(f"A study of {study['runs']} runs, {_workers(study['workers'])}: {study['seconds']:.0f} s.")
-    return "\n".join([*lines, *paper_estimate()])
+    return "\n".join(f"- {line}" for line in [*lines, *paper_estimate()])
 
 
 def picture(growth: Mapping[str, Any]) -> Picture:
@@ -215,7 +214,7 @@ def picture(growth: Mapping[str, Any]) -> Picture:
         5.4,
         name="how the cost of training grows",
         sentence="Seconds a training step against batch, length and layers, dots measured and a line by the formula; "
-        f"seconds of a study against its runs. {describe(growth).strip().splitlines()[1]}",
+        f"seconds of a study against its runs. {describe(growth).splitlines()[1].removeprefix('- ')}",
     )
     panes = figure.subplots(2, 2).ravel()
     for axes, name, at in zip(panes, ("batch", "length", "layers"), range(3), strict=False):

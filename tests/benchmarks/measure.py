@@ -212,10 +212,10 @@ def table(report: Mapping[str, Any], names: Iterable[str]) -> str:
     for name in names:
         row = report["rows"].get(name, {"skipped": "not measured yet"})
         if why := row.get("skipped") or row.get("failed"):
-            notes.append(f"{name}: {'skipped' if 'skipped' in row else 'FAILED'}: {why}")
+            notes.append(f"- {name}: {'skipped' if 'skipped' in row else 'FAILED'}: {why}")
         elif "ratio" in row:
             cells.append((name, *_cells(row)))
-            notes += [f"{name}: {row['note']}"] if row["note"] else []
+            notes += [f"- {name}: {row['note']}"] if row["note"] else []
         elif row.get("note"):
             notes.append(row["note"])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -224,11 +224,30 @@ def table(report: Mapping[str, Any], names: Iterable[str]) -> str:
     return "\n".join([*lines, "", *notes])
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def brief(report: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Write the measured rows as the README has them: what against what, the ratio and what was wanted."""
+    lines = ["| What | Against | Ratio | Wanted | |", "|---|---|--:|--:|---|"]
+    for name in names:
+        row = report["rows"].get(name, {})
+        if "ratio" in row:
+            ratio = f"{row['ratio']:.2f}" if row["ratio"] < 10 else f"{row['ratio']:,.0f}"
+            lines.append(f"| {row['what']} | {row['against']} | {ratio} | {wanted(row)} | {verdict(row)} |")
+    return "\n".join(lines)
+
+
+def wanted(row: Mapping[str, Any]) -> str:
+    """Say which ratio a row is to have."""
     if row["at_least"] is not None:
-        wanted = f"at least {row['at_least']:g}"
-    else:
-        wanted = "stated" if row["at_most"] is None else f"at most {row['at_most']:g}"
+        return f"at least {row['at_least']:g}"
+    return "stated" if row["at_most"] is None else f"at most {row['at_most']:g}"
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """Say whether it has it."""
+    return {True: "met", False: "not met", None: ""}[row["met"]]
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["what"],
         row["against"],
@@ -236,8 +255,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         amount(row["theirs"], row["unit"]),
         f"{row['ratio']:.3g}",
         f"{min(row['ratios']):.3g} to {max(row['ratios']):.3g}",
-        wanted,
-        {True: "met", False: "not met", None: ""}[row["met"]],
+        wanted(row),
+        verdict(row),
     )
 
 

@@ -21,6 +21,7 @@ import torch
 import ftlab as ft
 from ftlab.data import Data
 from ftlab.errors import DataError
+from ftlab.first_token import first_token_only
 from ftlab.memory import Architecture
 from ftlab.recipe import Recipe
 from ftlab.trainer import Job, prepare, training_loop
@@ -48,7 +49,7 @@ def train(job: Job, *, evaluate: bool = False) -> float:
     """Train by the package's loop; return examples a second."""
     if not evaluate:
         job.is_evaluation_step = lambda done: False
-    with _timed() as clock:
+    with first_token_only(job.bare_model, job.averager and job.averager.model), _timed() as clock:
         status = training_loop(job, job.recipe)
     if status != "completed":
         raise RuntimeError(f"the run ended before its time: {status}")
