@@ -133,7 +133,7 @@ class ResultsPanel(Panel):
         looks = self.look_lines(sides)
         pictures = [
             svg.line_chart(self.loss_lines(sides), title="Training loss, smoothed", y_label="loss", **wide),
-            svg.line_chart(looks, title="Scores at each look", y_label=unit, y_range=_close_up(looks), **wide),
+            svg.line_chart(looks, title="Scores at each look", y_label=unit, **wide),
             svg.bar_chart(
                 [f"{side} {part}" for side in SIDES for part in ("validation", "test")],
                 [shown.cell[key] for shown in sides for key in ("selected", "score")],
@@ -192,13 +192,3 @@ def _end(sides: tuple[Shown, Shown]) -> int:
 
 def _score(value: float) -> str:
     return f"{value:.4f}" if np.isfinite(value) else "none"
-
-
-def _close_up(lines: list[svg.Line]) -> tuple[float, float] | None:
-    """Return the range of the scores from the second look on, where the steep first ones would flatten the rest."""
-    late = [value for line in lines for value in line.y[1:].tolist() if np.isfinite(value)]
-    if not late:
-        return None
-    low, high = min(late), max(late)
-    pad = 0.08 * (high - low) or 0.05
-    return low - pad, high + pad
