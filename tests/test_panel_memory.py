@@ -6,11 +6,12 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from test_panels import places
 
 import ftlab as ft
 from ftlab.errors import RecipeError
 from ftlab.memory import Architecture, estimate_memory, readable
-from ftlab.panels import Choice, MemoryPanel, Switch
+from ftlab.panels import MemoryPanel
 from ftlab.recipe import Recipe
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,16 +29,6 @@ def pictures(panel):
 
 def texts(panel):
     return [t.text for t in pictures(panel).iter(f"{SVG}text")]
-
-
-def places(control):
-    """Every place that a control can be moved to with the mouse or the keyboard: (widget, value)."""
-    if isinstance(control, Choice):
-        return [(control.list, text) for text in control.options]
-    if isinstance(control, Switch):
-        return [(control.box, True), (control.box, False)]
-    values = range(control.slider.min, control.slider.max + 1)
-    return [(control.slider, v) for v in values] + [(control.box, v) for v in (control.low, control.high)]
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-import numpy as np
 import pytest
+from test_panels import places
 
 import ftlab as ft
 from ftlab.errors import RecipeError
-from ftlab.panels import SWAPanel, Switch
+from ftlab.panels import SWAPanel
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import preview
 
@@ -30,17 +30,6 @@ def pictures(panel):
 
 def texts(panel):
     return [t.text for t in pictures(panel).iter("{http://www.w3.org/2000/svg}text")]
-
-
-def places(control):
-    """Every place that a control can be moved to with the mouse or the keyboard: (widget, value)."""
-    if isinstance(control, Switch):
-        return [(control.box, True), (control.box, False)]
-    steps = np.arange(control.slider.min, control.slider.max + control.slider.step / 2, control.slider.step)
-    values = np.clip(10.0**steps if control.log else steps, control.low, control.high).tolist()
-    values = [int(v) for v in values] if control.integer else values
-    switched = [] if control.on is None else [(control.on, on) for on in (True, False, True)]
-    return switched + [(control.slider, v) for v in values] + [(control.box, v) for v in (control.low, control.high)]
 
 
 @pytest.mark.parametrize("state", STATES)

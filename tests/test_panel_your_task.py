@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import xml.etree.ElementTree as ElementTree
 
-import numpy as np
 import pytest
+from test_panels import places
 
 import ftlab as ft
 from ftlab.__main__ import _parser, _recipe
 from ftlab.errors import RecipeError
 from ftlab.frequent_eval import is_evaluation_step
-from ftlab.panels import Choice, Switch, YourTaskPanel
+from ftlab.panels import YourTaskPanel
 from ftlab.recipe import PAPER, Recipe
 
 ALL = Recipe(layer_decay=0.9, warmup=0.1, reinit_layers=2, swa_start=3, eval_every=10)
@@ -35,27 +35,13 @@ def texts(panel):
     return [t.text for t in pictures(panel).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def places(control):
-    """Places that a control can be moved to with the mouse or the keyboard: (widget, value)."""
-    if isinstance(control, Switch):
-        return [(control.box, True), (control.box, False)]
-    if isinstance(control, Choice):
-        return [(control.list, text) for text in control.options]
-    steps = np.arange(control.slider.min, control.slider.max + control.slider.step / 2, control.slider.step)
-    values = np.clip(10.0**steps if control.log else steps, control.low, control.high)
-    values = values[:: max(1, len(values) // 20)].tolist()
-    values = [int(v) for v in values] if control.integer else values
-    switched = [] if control.on is None else [(control.on, on) for on in (True, False, True)]
-    return switched + [(control.slider, v) for v in values] + [(control.box, v) for v in (control.low, control.high)]
-
-
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("name", list(YourTaskPanel().controls))
 def test_every_control_moves_over_its_whole_range(name, state):
     base = STATES[state]
     panel = YourTaskPanel(base)
     seen = set()
-    for widget, value in places(panel.controls[name]):
+    for widget, value in places(panel.controls[name], most=20):
         widget.value = value
         assert not panel.message, (value, panel.message)
         seen.add(panel.svg)

@@ -33,16 +33,17 @@ def labels(picture):
     return [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def places(control):
-    """Every place that a control can be moved to with the mouse or the keyboard: (widget, value)."""
+def places(control, most=None):
+    """Every place that a control can be moved to with the mouse or the keyboard, or some `most`: (widget, value)."""
     if isinstance(control, Choice):
         return [(control.list, text) for text in control.options]
     if isinstance(control, Switch):
         return [(control.box, True), (control.box, False)]
     slider = control.slider
     steps = np.arange(slider.min, slider.max + slider.step / 2, slider.step)
-    values = (10.0**steps if control.log else steps).tolist()
-    values = [int(v) for v in values] if control.integer else [min(v, control.high) for v in values]
+    values = np.clip(10.0**steps if control.log else steps, control.low, control.high)
+    values = values[:: 1 if most is None else max(1, len(values) // most)].tolist()
+    values = [int(v) for v in values] if control.integer else values
     switched = [] if control.on is None else [(control.on, on) for on in (True, False, True)]
     return switched + [(slider, v) for v in values] + [(control.box, v) for v in (control.low, control.high)]
 
