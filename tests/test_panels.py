@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import base64
 import io
+import subprocess
+import sys
 import threading
 import xml.etree.ElementTree as ElementTree
 
@@ -326,3 +328,9 @@ def test_a_list_shows_its_choice_also_where_that_is_none():
     assert choice.value == 1
     choice.value = None
     assert choice.list.index == 0
+
+
+def test_the_first_panel_does_not_wait_for_torch():
+    code = "import sys, ftlab as ft; ft.panels.SchedulePanel().svg; print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -114,7 +114,6 @@ def draw_marks(axes: Axes, marks: Sequence[svg.Mark]) -> None:
                 ha="right" if late else "left",
                 va="top",
                 fontsize=8,
-                bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6},  # readable across a line
             )
         else:
             axes.axvline(mark.x, color="black", linewidth=0.8, linestyle=(0, (1, 4)), alpha=0.35)
