@@ -128,7 +128,11 @@ if os.name == "posix":
 
 
 def work(folder):
-    """A worker process: what another machine would run; if it hangs, it writes down where."""
+    """A worker process: what another machine would run; if it hangs, it writes down where.
+
+    The server that forks it may have been started by an earlier test, in another environment: the preset is set here.
+    """
+    os.environ["FTLAB_PRESET"] = "tiny"
     with (folder / f"hangs-{os.getpid()}").open("w") as stacks:
         faulthandler.dump_traceback_later(200, file=stacks)
         study = make(ft.load_data("passages"), folder)
