@@ -130,9 +130,10 @@ OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_train": (lambda v: v is None or _is_count(v), "a whole number, or null for all training rows"),
     "metric": (_one_of(HIGHER_IS_BETTER), f"one of {', '.join(HIGHER_IS_BETTER)}"),
     "preset": (lambda v: v is None or isinstance(v, str), "a preset's name or null"),
+    "mixed_precision": (lambda v: v is None or isinstance(v, str), "its name, such as bf16, or null for 32 bits"),
 }
-DEFAULTS = {"n_train": None, "metric": "rmse", "preset": None}
-WHOLE = ["data", "n_train", "metric", "preset"]
+DEFAULTS = {"n_train": None, "metric": "rmse", "preset": None, "mixed_precision": None}
+WHOLE = ["data", "n_train", "metric", "preset", "mixed_precision"]
 """Cells that differ in one of these are results of different studies and are never put into one mean."""
 
 

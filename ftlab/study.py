@@ -42,7 +42,7 @@ from ftlab.errors import DataError, FtlabError, RecipeError
 from ftlab.evaluate import score_predictions
 from ftlab.history import Callback, History
 from ftlab.recipe import Recipe
-from ftlab.trainer import fit
+from ftlab.trainer import conditions, fit
 
 TECHNIQUES: dict[str, dict[str, Any]] = {
     "baseline": {},
@@ -89,8 +89,12 @@ class Cell:
 
     def key(self, data: Data) -> str:
         """Name the cell by everything that decides its numbers: a changed recipe or data set makes another cell."""
-        what = json.dumps([self.recipe.to_dict(), data.fingerprint, self.fold, self.n_train, _preset()])
-        return f"{self.name}/{self.fold}/{self.recipe.seed}/{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+        here = conditions()
+        what = [self.recipe.to_dict(), data.fingerprint, self.fold, self.n_train, here["preset"]]
+        if here["mixed_precision"]:
+            what.append(here["mixed_precision"])
+        digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
+        return f"{self.name}/{self.fold}/{self.recipe.seed}/{digest[:16]}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Study:
     worker silent for four of them counts as dead.
 
     Raises RecipeError or DataError for a list that is empty or out of range, and DataError for an `out` file that is
-    damaged or holds cells of another preset.
+    damaged or holds cells of another preset or precision.
     """
 
     def __init__(
@@ -354,7 +358,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         "peak_memory_mib": _peak_memory(),
         "versions": {package: version(package) for package in ("torch", "transformers")},
     }
-    return record if _preset() is None else {**record, "preset": _preset()}
+    return record | {name: value for name, value in conditions().items() if value is not None}
 
 
 def open_storage(url: str, heartbeat: int = 30) -> optuna.storages.RDBStorage:
@@ -445,8 +449,9 @@ class _TestAtEachLook(Callback):
 
 
 def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
-    """Read an `out` file: {key: record}. Raises DataError naming the line that is damaged or of another preset."""
+    """Read an `out` file: {key: record}. Raises DataError naming a line that is damaged or of other `conditions`."""
     found: dict[str, dict[str, Any]] = {}
+    here = conditions()
     if not path.exists():
         return found
     try:
@@ -456,18 +461,19 @@ def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line.decode("utf-8"))
-            key, preset, score = record["cell"], record.get("preset"), record["validation"]
+            key, score, there = record["cell"], record["validation"], {name: record.get(name) for name in here}
             if not isinstance(key, str) or (score is not None and type(score) not in (int, float)):
                 raise TypeError(f"its key is {key!r}, its validation score {score!r}")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path}, line {number}: not a cell of a study ({error!r}); delete the line, its cell is trained again"
             ) from None
-        if preset != _preset():
-            raise DataError(
-                f"{path}, line {number}: a cell of FTLAB_PRESET={preset or ''}, and now it is {_preset() or ''!r}; "
-                "give another file, so that tests and real runs do not mix"
-            )
+        for name, value in here.items():
+            if there[name] != value:
+                raise DataError(
+                    f"{path}, line {number}: a cell of {name}: {there[name]!r}, and now it is {value!r}; "
+                    "give another file, so that their results do not mix"
+                )
         found[key] = record
     return found
 
@@ -481,10 +487,6 @@ def _numbers(name: str, given: int | Sequence[int]) -> list[int]:
 
 def _finite(value: float | None, digits: int = 17) -> float | None:
     return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
-
-
-def _preset() -> str | None:
-    return os.environ.get("FTLAB_PRESET") or None
 
 
 def _reset_peak_memory() -> None:

@@ -104,7 +104,7 @@ def fit(
         "recipe": recipe.to_dict(),
         "data": data.fingerprint,
         "fold": int(fold),
-        "preset": os.environ.get("FTLAB_PRESET"),
+        **conditions(),
     }
     if _tiny():
         recipe, split = _shrink(recipe, split)
@@ -503,6 +503,16 @@ def _check_arguments(
         raise CheckpointError("resume: there is nothing to resume from; name the folder with checkpoint_dir=...")
 
 
+def conditions() -> dict[str, str | None]:
+    """Return what decides a run's numbers and no recipe holds: the preset for tests, mixed precision (None: 32 bits).
+
+    accelerate reads the precision from ACCELERATE_MIXED_PRECISION, and trains in 32 bits where the device lacks it.
+    """
+    accelerator = Accelerator()
+    precision = accelerator.mixed_precision if accelerator.native_amp else None
+    return {"preset": os.environ.get("FTLAB_PRESET") or None, "mixed_precision": precision}
+
+
 def _tiny() -> bool:
     """Whether the preset for tests is on."""
     return os.environ.get("FTLAB_PRESET") == "tiny"
@@ -545,7 +555,7 @@ def _set_random_state(states: dict[str, torch.Tensor]) -> None:
 
 
 def _same_run(saved: dict[str, Any], wanted: dict[str, Any], folder: str | Path | None) -> None:
-    differing = [key for key in ("data", "fold", "preset") if saved[key] != wanted[key]]
+    differing = [key for key in wanted if key != "recipe" and saved[key] != wanted[key]]
     differing += [f"recipe.{k}" for k, v in wanted["recipe"].items() if saved["recipe"].get(k) != v]
     if differing:
         raise CheckpointError(

@@ -34,6 +34,17 @@ def tries(record_property):
     return lambda times: record_property("tries", times)
 
 
+@pytest.fixture
+def bf16(monkeypatch):
+    """Mixed precision, as accelerate reads it from the environment: once in a process, so its state is made anew."""
+    from accelerate.state import AcceleratorState
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 def pytest_terminal_summary(terminalreporter):
     tried, survived = Counter(), Counter()
     for outcome in ("passed", "failed"):

@@ -400,6 +400,7 @@ def test_time_counts_only_on_a_quiet_machine_and_memory_always():
         ([cell(), cell("llrd", metric="macro_f1")], {}, r"metric: the cells have several \(rmse, macro_f1\)"),
         ([cell(), cell("llrd", n_train=50)], {}, r"n_train: the cells have several \(<NA>, 50\)"),
         ([cell(), cell("llrd", preset="tiny")], {}, r"preset: the cells have several"),
+        ([cell(), cell("llrd", mixed_precision="bf16")], {}, r"mixed_precision: the cells have several"),
         ([cell(), cell(seed=1, changes={"lr": 1e-5})], {}, "name: 'baseline' stands for several recipes"),
         ([cell(), cell()], {}, r"cells\[1\]: 'baseline' on fold 0 with seed 0 stands already at cells\[0\]"),
         ([cell(), 3], {}, r"cells\[1\]: holds a int"),

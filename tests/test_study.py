@@ -120,6 +120,14 @@ def test_changed_recipes_and_data_make_other_cells(data):
     assert len(keys) == 7 and cell.key(ft.load_data("passages")) == cell.key(data)
 
 
+def test_a_cell_in_mixed_precision_is_another_cell_and_says_so(data, undisturbed, bf16):
+    cell = study_module.Cell("baseline", RECIPES["baseline"], 0)
+    whole = next(r for r in undisturbed[0].results() if (r["name"], r["fold"], r["seed"]) == ("baseline", 0, 0))
+    assert cell.key(data) != whole["cell"] and "mixed_precision" not in whole
+    record = run_cell(cell, data)
+    assert record["mixed_precision"] == "bf16" and record["loss"] != whole["loss"]
+
+
 # ------------------------------------------------------------------------------------------------- several workers
 
 CONTEXT = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
@@ -244,7 +252,11 @@ def test_bad_arguments(data, tmp_path, changes, words):
     [
         ("{", "line 2: not a cell of a study"),
         ('{"name": "x"}', "line 2: not a cell of a study .*'cell'"),
-        ('{"cell": "x", "validation": 1.0}', "line 2: a cell of FTLAB_PRESET=, and now it is 'tiny'"),
+        ('{"cell": "x", "validation": 1.0}', "line 2: a cell of preset: None, and now it is 'tiny'"),
+        (
+            '{"cell": "x", "validation": 1.0, "preset": "tiny", "mixed_precision": "bf16"}',
+            "line 2: a cell of mixed_precision: 'bf16', and now it is None",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_line(data, undisturbed, tmp_path, line, words):

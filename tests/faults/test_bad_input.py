@@ -678,6 +678,7 @@ CELL_VALUES = {
     "load_before": ["0", True, {}],
     "peak_memory_mib": ["1", False, []],
     "preset": [3, True, []],
+    "mixed_precision": [16, True, []],
 }  # fmt: skip
 CELL_CASES = [(field, value) for field, values in CELL_VALUES.items() for value in values]
 

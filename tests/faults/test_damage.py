@@ -396,6 +396,12 @@ def test_the_preset_for_tests_is_another_run(stopped, data, monkeypatch):
 
 
 @pytest.mark.fault("another recipe or other data on resume")
+def test_mixed_precision_is_another_run(stopped, data, bf16):
+    with pytest.raises(CheckpointError, match="another run; these differ: mixed_precision"):
+        ft.fit(RECIPE, data, live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
+
+
+@pytest.mark.fault("another recipe or other data on resume")
 @pytest.mark.parametrize(
     "spoil",
     [

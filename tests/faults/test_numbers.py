@@ -113,19 +113,12 @@ def test_a_run_that_diverged_diverges_again_from_its_checkpoint(monkeypatch, dat
 
 @pytest.mark.fault("number that is not finite")
 @pytest.mark.parametrize("where, first", [("loss", 3), ("gradient", 0), ("evaluation", 1)])
-def test_bfloat16(monkeypatch, data, where, first):
-    from accelerate.state import AcceleratorState
-
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    AcceleratorState._reset_state(reset_partial_state=True)
-    try:
-        good = ft.fit(RECIPE, data, live=False)
-        assert good.status == "completed" and math.isfinite(good.test_score)
-        Poison(monkeypatch, where, math.inf, first)
-        run = ft.fit(RECIPE, data, live=False)
-        assert run.status == "diverged" and ft.diagnose(run)[0].name == "diverged"
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)
+def test_bfloat16(bf16, monkeypatch, data, where, first):
+    good = ft.fit(RECIPE, data, live=False)
+    assert good.status == "completed" and math.isfinite(good.test_score)
+    Poison(monkeypatch, where, math.inf, first)
+    run = ft.fit(RECIPE, data, live=False)
+    assert run.status == "diverged" and ft.diagnose(run)[0].name == "diverged"
 
 
 IN_ONE_OF_TWO = """
