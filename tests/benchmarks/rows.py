@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
 
 from ftlab.data import Data
 from ftlab.evaluate import scores
@@ -166,6 +167,35 @@ def frequent_evaluation(options: Options) -> Sides:
     count = sum(looks.is_evaluation_step(done) for done in range(1, looks.schedule.total_steps + 1))
     told = f"{len(looks.split.validation)} texts at each of {count} evaluations in place of 1"
     return Sides(_run(RECIPE.but(eval_every=10), data), _run(RECIPE, data), lambda: told)
+
+
+@row("bf16", "a run in mixed precision, bf16", "the plain run", warm_up=False)
+def mixed_precision(options: Options) -> Sides:
+    """Let the matrix products have inputs of 16 bits; the numbers are others, so it is the reader's choice."""
+    side = _run(RECIPE, _ready("passages", options))
+    has = ", ".join(name for name in ("avx512_bf16", "amx_bf16") if torch.cpu.get_capabilities().get(name))
+
+    def in_precision(name: str) -> float:
+        with _precision(name):
+            return side()
+
+    told = f"ACCELERATE_MIXED_PRECISION=bf16; what this processor has for it: {has or 'nothing'}"
+    return Sides(lambda: in_precision("bf16"), lambda: in_precision("no"), lambda: told)
+
+
+@contextmanager
+def _precision(name: str) -> Any:
+    """Let accelerate read the precision anew, which it does once in a process."""
+    before = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    try:
+        os.environ["ACCELERATE_MIXED_PRECISION"] = name
+        AcceleratorState._reset_state(reset_partial_state=True)
+        yield
+    finally:
+        os.environ.pop("ACCELERATE_MIXED_PRECISION")
+        if before is not None:
+            os.environ["ACCELERATE_MIXED_PRECISION"] = before
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @row("memory", "peak memory of fit", "Trainer at its best", "MiB", at_most=1.0, warm_up=False)
