@@ -65,6 +65,9 @@ def _device() -> str:
         device = "mps (Apple); numbers differ slightly from those printed in the notebooks"
     else:
         device = "cpu"
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision != "no":
+        device += f", mixed precision {precision} (ACCELERATE_MIXED_PRECISION)"
     return f"torch {torch.__version__}, {torch.get_num_threads()} threads, device {device}"
 
 

@@ -84,6 +84,13 @@ def test_what_is_missing_is_named_with_its_mending(report, monkeypatch):
     assert "torch missing; fix: pip install torch" in report()
 
 
+def test_mixed_precision_is_told_where_it_is_on(report, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    assert "precision" not in report()
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert ", mixed precision bf16 (ACCELERATE_MIXED_PRECISION)" in report()
+
+
 def test_outside_a_notebook_nothing_is_promised(report):
     text = report(notebook=False)
     assert "a terminal or script" in text and "progress bar" in text and "Ctrl-C" in text and "panels: no" in text
