@@ -97,6 +97,15 @@ class Lab:
             self.process.wait()
         self.log.close()
 
+    def end_kernels(self) -> None:
+        """End what runs on this server: a notebook that has trained holds a gigabyte."""
+        address, headers = f"http://127.0.0.1:{self.port}/api/kernels", {"Authorization": f"token {self.token}"}
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
+            kernels = json.load(answer)
+        for kernel in kernels:
+            request = urllib.request.Request(f"{address}/{kernel['id']}", headers=headers, method="DELETE")
+            urllib.request.urlopen(request).close()
+
     def write(self, name: str, *cells: str) -> Path:
         """Write a notebook of code cells."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
@@ -145,20 +154,26 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def make_lab(chromium, tmp_path_factory):
+def labs():
+    """Hold the servers that were started, and end them."""
+    started = []
+    yield started
+    for server in started:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def make_lab(chromium, labs, tmp_path_factory):
     """Return a function that starts JupyterLab on a free port of the loopback interface, with more variables set."""
     if find_spec("jupyterlab") is None:
         pytest.skip("jupyterlab is missing: pip install 'ftlab[lab]'")
-    servers = []
 
     def make(**variables: str) -> Lab:
-        servers.append(Lab(tmp_path_factory.mktemp("lab"), **variables))
-        servers[-1].wait()
-        return servers[-1]
+        labs.append(Lab(tmp_path_factory.mktemp("lab"), **variables))
+        labs[-1].wait()
+        return labs[-1]
 
-    yield make
-    for server in servers:
-        server.close()
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -168,8 +183,10 @@ def lab(make_lab):
 
 
 @pytest.fixture
-def page(chromium):
-    """Open an empty page, 1280 pixels wide."""
+def page(chromium, labs):
+    """Open an empty page, 1280 pixels wide; with it go the kernels that it started."""
     page = chromium.new_page(viewport={"width": 1280, "height": 1000})
     yield page
     page.close()
+    for server in labs:
+        server.end_kernels()
