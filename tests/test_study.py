@@ -181,23 +181,30 @@ def test_two_workers_share_a_study(data, undisturbed, tmp_path):
 @pytest.mark.fault("kill -9 of a study's worker")
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is for POSIX systems")
 def test_workers_killed_at_random_moments_lose_nothing(data, undisturbed, tmp_path, tries):
+    """One worker after the other is killed; once a study is done in spite of that, another is begun."""
     moments = random.Random(0)
-    killed = 0
-    for _ in range(int(os.environ.get("FTLAB_KILLS", "8"))):
-        victim = start(tmp_path)
+    killed, folders = 0, []
+    finished = True
+    while killed < int(os.environ.get("FTLAB_KILLS", "8")):
+        if finished:
+            folders.append(tmp_path / str(len(folders)))
+            folders[-1].mkdir()
+        victim = start(folders[-1])
         time.sleep(moments.uniform(0.0, 3.0))
         victim.kill()  # SIGKILL; harmless if it has just ended
         victim.join(timeout=60)
         assert victim.exitcode in (-signal.SIGKILL, 0)
-        killed += victim.exitcode == -signal.SIGKILL
+        finished = victim.exitcode == 0
+        killed += not finished
     tries(killed)
-    survivor = start(tmp_path)
+    survivor = start(folders[-1])
     survivor.join(timeout=300)
-    assert survivor.exitcode == 0, where(survivor, tmp_path)
-    study = make(data, tmp_path)
-    assert str(study.progress()) == "8 of 8 cells done, 0 running, 0 left"
-    assert untimed(study.results()) == untimed(undisturbed[0].results())
-    assert untimed([json.loads(line) for line in study.out.read_text().splitlines()]) == untimed(study.results())
+    assert survivor.exitcode == 0, where(survivor, folders[-1])
+    for folder in folders:
+        study = make(data, folder)
+        assert str(study.progress()) == "8 of 8 cells done, 0 running, 0 left"
+        assert untimed(study.results()) == untimed(undisturbed[0].results())
+        assert untimed([json.loads(line) for line in study.out.read_text().splitlines()]) == untimed(study.results())
 
 
 # ------------------------------------------------------------------------------------------------- what may go wrong
