@@ -31,10 +31,15 @@ MOST = 10_000
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted."""
+    """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted, 141 nobody reads on."""
     args = _parser().parse_args(argv)
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `| head` has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        return 141
     except (FtlabError, OSError) as error:  # OSError: a full disk, a folder that cannot be written to
         print(f"error: {error}", file=sys.stderr)
         return 2

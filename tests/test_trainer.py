@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -584,3 +585,15 @@ def test_preview_on_the_command_line(tmp_path):
     done = ftlab("preview", "--paper", "llrd", "--steps_per_epoch", "142", "--out", str(tmp_path / "rates.png"))
     assert done.returncode == 0 and "9.885e-07" in done.stdout
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe that nobody reads is for POSIX systems")
+def test_a_reader_that_has_read_enough_is_no_error():
+    """As in `python -m ftlab results FILE | head -3`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    results = Path(__file__).parents[1] / "data" / "results" / "techniques.jsonl"
+    with os.fdopen(writer, "w") as closed:
+        command = [sys.executable, "-m", "ftlab", "results", str(results)]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == "" and done.returncode == 141
