@@ -8,6 +8,7 @@ It selects on validation scores, as every choice must; what the winner is worth,
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ftlab.evaluate import METRICS
 from ftlab.history import HIGHER_IS_BETTER, Callback, History
 from ftlab.recipe import Recipe
 from ftlab.study import open_storage, quiet_optuna
-from ftlab.trainer import fit
+from ftlab.trainer import conditions, fit
 
 Space = Mapping[str, Sequence[Any]]
 
@@ -58,7 +59,8 @@ def find_recipe(
     the storage; a search that goes on counts those it has. prune: stop a run whose validation score lies behind the
     median of earlier runs at the same step. The tree-structured Parzen estimator (TPE) begins with ten random trials.
 
-    Raises RecipeError for an unknown field or a value that the field refuses, DataError for a fold that is not there.
+    Raises RecipeError for an unknown field, a value that the field refuses, or the name of a search whose scores do not
+    compare with these; DataError for a fold that is not there.
     """
     for field, values in space.items():
         for value in _corners(field, values):
@@ -74,6 +76,8 @@ def find_recipe(
             sampler=optuna.samplers.TPESampler(seed=seed),
             pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
         )
+    fixed = {f"recipe.{field}": value for field, value in base.to_dict().items() if field not in space}
+    _same_search(study, {"data": data.fingerprint, "folds": list(folds), **conditions(), **fixed})
     say = report or (lambda line: None)
 
     def objective(trial: optuna.Trial) -> float:
@@ -108,6 +112,21 @@ def find_recipe(
         raise RecipeError(f"space: none of {len(study.trials)} trials reached its end; widen the ranges or the trials")
     rows = [{**t.params, "score": t.value, "state": t.state.name.lower()} for t in study.trials]
     return Found(base.but(**study.best_params), float(study.best_value), rows)
+
+
+def _same_search(study: optuna.Study, wanted: dict[str, Any]) -> None:
+    """Note what all trials of a search have in common, or refuse to go on with another; ranges may change."""
+    saved = study.user_attrs.get("common")
+    if saved is None:
+        study.set_user_attr("common", wanted)
+        return
+    wanted = json.loads(json.dumps(wanted))  # as the storage gives it back
+    differing = [key for key in wanted if key in saved and saved[key] != wanted[key]]
+    if differing:
+        raise RecipeError(
+            f"name: {study.study_name!r} in this storage is another search; these differ: {', '.join(differing)}. "
+            "Choose another name"
+        )
 
 
 class _Pruning(Callback):

@@ -334,6 +334,25 @@ def test_the_command_runs_a_study_and_a_search(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"base": ft.Recipe(epochs=1, batch_size=8)}, "recipe.batch_size"),
+        ({"folds": (1,)}, "folds"),
+        ({"data": "few"}, "data"),
+    ],
+)
+def test_a_search_goes_on_only_as_what_it_was(data, tmp_path, changes, words):
+    """Scores of other data, folds or fixed fields are not compared with those that are there."""
+    first = {"base": ft.Recipe(epochs=1), "data": data, "folds": (0,), "storage": f"sqlite:///{tmp_path}/s.db"}
+    space = {"layer_decay": (0.6, 1.0)}
+    assert len(ft.find_recipe(space, trials=1, report=None, **first).trials) == 1
+    assert len(ft.find_recipe({"layer_decay": (0.5, 1.0)}, trials=2, report=None, **first).trials) == 2
+    other = {**first, **changes, **({"data": data.few_samples(100)} if "data" in changes else {})}
+    with pytest.raises(ft.RecipeError, match=f"name: 'search' .* another search; these differ: {words}"):
+        ft.find_recipe(space, trials=3, report=None, **other)
+
+
+@pytest.mark.parametrize(
     "options, words",
     [
         (["--recipes", "nosuch"], "--recipes: 'nosuch' is neither a file nor known. Known: techniques"),
