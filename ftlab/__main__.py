@@ -73,11 +73,11 @@ def fit_command(args: argparse.Namespace) -> int:
             resume=args.resume,
         )
         runs.append(run)
-        speaks = PartialState().is_main_process  # under `accelerate launch` one process reports and saves
-        if speaks:
-            _report(run)
+        speaks = PartialState().is_main_process  # under `accelerate launch` one process saves and reports
         if args.out and speaks:
             run.save(Path(args.out, suffix))
+        if speaks:
+            _report(run)
         if run.status == "interrupted":
             return 130
     if len(runs) > 1:

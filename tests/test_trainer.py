@@ -590,10 +590,26 @@ def test_preview_on_the_command_line(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="a pipe that nobody reads is for POSIX systems")
 def test_a_reader_that_has_read_enough_is_no_error():
     """As in `python -m ftlab results FILE | head -3`."""
+    done = unread("results", str(Path(__file__).parents[1] / "data" / "results" / "techniques.jsonl"))
+    assert done.stderr == "" and done.returncode == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe that nobody reads is for POSIX systems")
+def test_a_run_is_saved_before_anything_is_said_of_it(tmp_path):
+    done = unread("fit", "--epochs", "1", "--quiet", "--out", str(tmp_path / "run"), env={"PYTHONUNBUFFERED": "1"})
+    assert done.stderr == "" and done.returncode == 141
+    assert ft.Run.load(tmp_path / "run").status == "completed"
+
+
+def unread(*arguments, env=None):
+    """Run a command whose output nobody reads."""
     reader, writer = os.pipe()
     os.close(reader)
-    results = Path(__file__).parents[1] / "data" / "results" / "techniques.jsonl"
     with os.fdopen(writer, "w") as closed:
-        command = [sys.executable, "-m", "ftlab", "results", str(results)]
-        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
-    assert done.stderr == "" and done.returncode == 141
+        return subprocess.run(
+            [sys.executable, "-m", "ftlab", *arguments],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
