@@ -451,9 +451,9 @@ class _TestAtEachLook(Callback):
 def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
     """Read an `out` file: {key: record}. Raises DataError naming a line that is damaged or of other `conditions`."""
     found: dict[str, dict[str, Any]] = {}
-    here = conditions()
     if not path.exists():
         return found
+    here = conditions()
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from accelerate.state import AcceleratorState
@@ -186,16 +187,12 @@ def mixed_precision(options: Options) -> Sides:
 @contextmanager
 def _precision(name: str) -> Any:
     """Let accelerate read the precision anew, which it does once in a process."""
-    before = os.environ.get("ACCELERATE_MIXED_PRECISION")
-    try:
-        os.environ["ACCELERATE_MIXED_PRECISION"] = name
+    with patch.dict(os.environ, ACCELERATE_MIXED_PRECISION=name):
         AcceleratorState._reset_state(reset_partial_state=True)
-        yield
-    finally:
-        os.environ.pop("ACCELERATE_MIXED_PRECISION")
-        if before is not None:
-            os.environ["ACCELERATE_MIXED_PRECISION"] = before
-        AcceleratorState._reset_state(reset_partial_state=True)
+        try:
+            yield
+        finally:
+            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @row("memory", "peak memory of fit", "Trainer at its best", "MiB", at_most=1.0, warm_up=False)
