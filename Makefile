@@ -70,7 +70,7 @@ browser: $(STAMP) ## test JupyterLab in a real Chromium; installs none, says wha
 	$(IN_BROWSER)
 
 notebooks: $(STAMP) ## run the notebooks for real and store their cleaned outputs
-	$(BIN)/python notebooks/execute.py
+	$(BIN)/python tools/execute.py
 
 # Each study goes on where it stopped; what its file in data/results holds already is not trained again. Start the same
 # command on other machines with STORAGE=postgresql://... to share the work.
@@ -89,7 +89,7 @@ bench: $(STAMP) ## measure the speed beside what people would use instead, for a
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 site: $(STAMP) ## build the static site in _site
-	$(BIN)/python notebooks/site/build_site.py _site
+	$(BIN)/python tools/site/build_site.py _site
 
 pins: ## resolve constraints.txt again for Python 3.10 and later (needs uv); UPGRADE=package moves a pin
 	UV_PYTHON_DOWNLOADS=never uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \

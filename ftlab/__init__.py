@@ -7,33 +7,23 @@
 Public names are loaded when first used, so that `import ftlab` costs nothing and needs no torch.
 """
 
+import importlib
+
 import lazy_loader
 
-__version__ = "0.1.0"
+from ftlab import hooks
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__version__ = "0.2.0"
+
+_load, _names, __all__ = lazy_loader.attach(
     __name__,
-    submodules=[
-        "bertadam",
-        "clinic",
-        "exercises",
-        "gradient_noise",
-        "hf_bridge",
-        "llrd",
-        "memory",
-        "models",
-        "panels",
-        "plots",
-        "reinit",
-        "results",
-        "schedules",
-        "swa",
-    ],
+    submodules=["bridges", "clinic", "data", "lab", "models", "schedules", "study", "techniques", "tuning"],
     submod_attrs={
-        "card": ["model_card"],
+        "bridges.model_card": ["model_card"],
+        "bridges.tensorboard": ["TensorBoard"],
+        "callbacks": ["Callback"],
+        "clinic.diagnosis": ["diagnose"],
         "data": ["Data", "load_data"],
-        "diagnose": ["diagnose"],
-        "environment": ["check"],
         "errors": [
             "CheckpointError",
             "DataError",
@@ -42,19 +32,41 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ModelError",
             "RecipeError",
         ],
-        "gradient_noise": ["accumulation_difference", "measure_gradient_noise"],
-        "history": ["Callback", "History"],
-        "lr_finder": ["LRFinder", "find_lr"],
-        "memory": ["estimate_memory"],
-        "memory_meter": ["measure_memory"],
+        "history": ["History"],
+        "lab": ["exercises", "panels", "plots"],
+        "lab.check": ["check"],
         "models": ["layer_map", "load_model", "load_tokenizer"],
         "recipe": ["PAPER", "Recipe"],
-        "results": ["compare"],
         "run": ["Run"],
         "schedules": ["LRSchedule", "preview"],
-        "search": ["find_recipe"],
-        "study": ["Study"],
-        "tensorboard": ["TensorBoard"],
+        "study.queue": ["Study"],
+        "study.report": ["compare"],
+        "study.search": ["find_recipe"],
+        "techniques": ["bertadam", "llrd", "reinit", "swa"],
         "trainer": ["fit"],
+        "tuning.gradient_noise": ["accumulation_difference", "measure_gradient_noise"],
+        "tuning.lr_finder": ["LRFinder", "find_lr"],
+        "tuning.memory": ["estimate_memory"],
+        "tuning.memory_meter": ["measure_memory"],
     },
 )
+# Modules that the first edition had under these names.
+_FORMER = {
+    "gradient_noise": "ftlab.tuning.gradient_noise",
+    "hf_bridge": "ftlab.bridges.hf_trainer",
+    "memory": "ftlab.tuning.memory",
+    "results": "ftlab.study.report",
+}
+
+
+def __getattr__(name):
+    if name in _FORMER:
+        return importlib.import_module(_FORMER[name])
+    return _load(name)
+
+
+def __dir__():
+    return sorted([*_names(), *_FORMER])
+
+
+hooks.load_lab = lambda: importlib.import_module("ftlab.lab")

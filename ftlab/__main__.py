@@ -106,8 +106,8 @@ def study_command(args: argparse.Namespace) -> int:
     """Train the open cells of a study, or search; return 1 if cells are left that could not be trained."""
     base = _recipe(args)
     from ftlab.data import load_data
-    from ftlab.search import find_recipe
-    from ftlab.study import Study
+    from ftlab.study.queue import Study
+    from ftlab.study.search import find_recipe
 
     if args.max_cells is not None and args.max_cells < 0:
         raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
@@ -136,10 +136,10 @@ def study_command(args: argparse.Namespace) -> int:
 
 def results_command(args: argparse.Namespace) -> int:
     """Print the table of a study: each recipe against the baseline."""
-    from ftlab import results
+    from ftlab.study import report
 
     for path in args.cells:
-        print(results.report(path, args.baseline))
+        print(report.report(path, args.baseline))
     return 0
 
 
@@ -210,8 +210,8 @@ def _counts(option: str, texts: list[str]) -> list[int]:
 
 
 def _named_recipes(names: list[str], base: Recipe) -> dict[str, Recipe]:
-    """Collect recipes: names and groups known to ftlab.study, or JSON files of {name: {field: value}}."""
-    from ftlab.study import FEW_SAMPLES, PAIRS, TECHNIQUES
+    """Collect recipes: names and groups known to ftlab.study.queue, or JSON files of {name: {field: value}}."""
+    from ftlab.study.arms import FEW_SAMPLES, PAIRS, TECHNIQUES
 
     groups = {"techniques": TECHNIQUES, "pairs": PAIRS, "few_samples": FEW_SAMPLES}
     single = {**FEW_SAMPLES, **PAIRS, **TECHNIQUES}

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ftlab.errors import CheckpointError
+from ftlab.history import History
 
 KEEP = 2
 
@@ -81,6 +83,81 @@ def load_checkpoint(folder: str | Path) -> tuple[dict[str, dict[str, torch.Tenso
     return None
 
 
+def save_job(job: Any, done: int) -> None:
+    """Save everything that a run (`ftlab.trainer.Job`) needs to continue after `done` updates.
+
+    With several processes each gives its random state and the first writes. Raises CheckpointError as
+    `save_checkpoint` does.
+    """
+    random_states = gather_object([_random_state()])
+    if not job.accelerator.is_main_process:
+        return
+    optimizer, rest = flatten_optimizer(job.optimizer.state_dict())
+    tensors = {
+        "model": job.bare_model.state_dict(),
+        "optimizer": optimizer,
+        "best": job.best_weights or {},
+        "average": job.averager.state_dict() if job.averager else {},
+        "random": {f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()},
+    }
+    state = {
+        "fingerprint": job.fingerprint,
+        "step": done,
+        "optimizer": rest,
+        "best_score": job.best.score,
+        "looks_without_progress": job.best.looks_without_progress,
+        "history": job.history.to_dict(),
+    }
+    save_checkpoint(job.checkpoint_dir, done, tensors, state)
+
+
+def resume_job(job: Any) -> None:
+    """Continue a run from its folder's newest checkpoint, if there is one: everything is put as `save_job` found it.
+
+    Raises CheckpointError if the checkpoint belongs to another run, or lacks a part.
+    """
+    found = load_checkpoint(job.checkpoint_dir)
+    if found is None:
+        return
+    try:
+        _restore(job, *found)
+    except CheckpointError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{job.checkpoint_dir}: its checkpoint lacks a part, or another version of ftlab wrote it "
+            f"({type(error).__name__}: {error}); delete the folder and start afresh"
+        ) from error
+
+
+def _restore(job: Any, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:
+    _same_run(state["fingerprint"], job.fingerprint, job.checkpoint_dir)
+    job.bare_model.load_state_dict(tensors["model"])
+    job.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
+    job.best_weights = tensors["best"] or None
+    if job.averager:
+        job.averager.load_state_dict(tensors["average"])
+    mine = f"{job.accelerator.process_index}/"
+    _set_random_state({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
+    job.best.score, job.best.looks_without_progress = state["best_score"], state["looks_without_progress"]
+    job.first_step = state["step"]
+    job.history = History.from_dict(state["history"])
+    if len(job.history):
+        job.started -= job.history.seconds[-1]
+
+
+def _same_run(saved: dict[str, Any], present: dict[str, Any], folder: str | Path | None) -> None:
+    """Raise CheckpointError naming what differs between the checkpoint's run and the present one."""
+    differing = [key for key in present if key != "recipe" and saved[key] != present[key]]
+    fields = {**saved["recipe"], **present["recipe"]}  # a field of later editions is left out while it is neutral
+    differing += [f"recipe.{k}" for k in fields if saved["recipe"].get(k) != present["recipe"].get(k)]
+    if differing:
+        raise CheckpointError(
+            f"{folder}: its checkpoint belongs to another run; these differ: {', '.join(differing)}. "
+            "Choose another checkpoint_dir, or delete this one to start afresh"
+        )
+
+
 def write_manifest(folder: Path) -> None:
     """Write `manifest.json`, the SHA-256 of every file under a folder, and sync everything to the disk."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -128,6 +205,19 @@ def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) 
     for index, key, value in rest["scalars"]:
         state.setdefault(index, {})[key] = value
     return {"state": state, "param_groups": rest["groups"]}
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_random_state(states: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _newest_first(folder: Path) -> list[Path]:

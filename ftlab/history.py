@@ -1,13 +1,11 @@
 """What happened during a run: loss, gradient norm and every layer's rate at each update, and each evaluation.
 
-The training loop writes a History; plots, live curves, diagnosis and results only read it. A Callback is told when
-there is something new to read.
+The training loop writes a History; plots, live curves, diagnosis and results only read it.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +16,6 @@ from ftlab.errors import CheckpointError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ftlab.run import Run
-    from ftlab.schedules import LRSchedule
 
 HIGHER_IS_BETTER = {"rmse": False, "macro_f1": True}
 """The scores a run can select on, and whether more is better."""
@@ -243,24 +238,3 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
     "evals": lambda v: isinstance(v, list) and all(map(_is_evaluation, v)),
     "rows": lambda v: isinstance(v, list) and all(isinstance(row, (list, tuple)) for row in v),
 }
-
-
-class Callback:
-    """Base class for things that follow a run: override what you need; nothing may be changed through it.
-
-    While it runs, `fit` lends `predict`: row numbers of its data -> predictions (n,) of the model as it is just then.
-    """
-
-    predict: Callable[[np.ndarray], np.ndarray]
-
-    def on_train_begin(self, history: History, schedule: LRSchedule, stop: threading.Event) -> None:
-        """Called once before the first update; setting `stop` ends the run after the update in progress."""
-
-    def on_step(self, history: History) -> None:
-        """Called after each optimizer update."""
-
-    def on_evaluate(self, history: History) -> None:
-        """Called after each evaluation; the newest is `history.evals[-1]`."""
-
-    def on_train_end(self, run: Run | None) -> None:
-        """Called once when the run has ended, however it ended; `run` is None if an error ended it."""

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from ftlab.bert_schedules import BERT_SCHEDULES
 from ftlab.errors import RecipeError
-from ftlab.schedules import ALL_SCHEDULES, BERT_SCHEDULES, schedule_arguments
+from ftlab.schedules import ALL_SCHEDULES, schedule_arguments
 
 HEADS = ("auto", "pooler", "mean", "attention", "concat4")
 OPTIMIZERS = ("adamw", "bertadam", "sgd")
@@ -130,6 +131,14 @@ class Recipe:
         values["group_lrs"] = None if self.group_lrs is None else list(self.group_lrs)
         return values
 
+    def key_fields(self) -> dict[str, Any]:
+        """Return the fields that name a run in checkpoints and studies.
+
+        A field that came after the first edition is left out while it is neutral, so that what was named before it
+        existed keeps its name.
+        """
+        return {name: value for name, value in self.to_dict().items() if _LATER.get(name, _NEVER) != value}
+
     def to_json(self) -> str:
         """Write the recipe as JSON; `Recipe.from_json` reads it back to an equal recipe."""
         return json.dumps(self.to_dict(), indent=1)
@@ -145,6 +154,10 @@ class Recipe:
             raise RecipeError(f"recipe: the JSON text holds a {type(values).__name__}, not an object of fields")
         return cls().but(**values)
 
+
+_LATER: dict[str, Any] = {}
+"""Fields added after the first edition (0.1.0), with their neutral values."""
+_NEVER = object()
 
 # ------------------------------------------------------------------------------------------------------- checks
 

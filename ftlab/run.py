@@ -14,13 +14,14 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from ftlab import hooks
 from ftlab.checkpoint import check_manifest, write_manifest
 from ftlab.data import collate, evaluation_batches
 from ftlab.errors import CheckpointError, DataError
 from ftlab.evaluate import predict_logits, predictions_from_logits
 from ftlab.history import History
-from ftlab.hub import quiet
 from ftlab.models import load_pretrained, load_tokenizer
+from ftlab.models.hub import quiet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
 
@@ -72,9 +73,7 @@ class Run:
 
     def plot(self) -> Figure:
         """Draw loss, validation scores and every layer's rate as a matplotlib Figure."""
-        from ftlab.plots import plot_run
-
-        return plot_run(self)
+        return hooks.call("plot_run", self)
 
     def predict(self, texts: str | Sequence[str], *, batch_size: int = 64) -> Any:
         """Predict for texts: an array (n,) of values, or of class names; for a single text, its value or class name.

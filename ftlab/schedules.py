@@ -19,20 +19,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ftlab import hooks
+from ftlab.bert_schedules import BERT_SCHEDULES
 from ftlab.errors import RecipeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ftlab.recipe import Recipe
 
 # ------------------------------------------------------------------------------------------------ the schedules
-
-
 def _warm_up(step: np.ndarray, warmup_steps: int, after: np.ndarray) -> np.ndarray:
     """Rise linearly from 0 over `warmup_steps` updates, then follow `after`."""
     return np.where(step < warmup_steps, step / max(1, warmup_steps), after)
@@ -125,92 +124,6 @@ SCHEDULES: dict[str, Callable[..., np.ndarray]] = {
     "warmup_stable_decay": warmup_stable_decay,
 }
 """Every schedule by name: factor(step, total_steps, warmup_steps, **schedule_args) -> array of factors."""
-
-# ------------------------------------------------------------------------ the schedules of BERT's own optimizer
-
-# As published in DeepSpeedExamples with BertAdam; x = s / T is the share of the run that has passed. Cosine, line and
-# polynomial fall from the start of the run, not from the end of the warm-up, and so never reach the full rate then.
-# For these the warm-up may be a fraction of a step, and below 0 there is none.
-
-
-def warmup_cosine(step: np.ndarray, total_steps: int, warmup_steps: float) -> np.ndarray:
-    """Rise to 1, then fall along half a cosine wave over the whole run: (1 + cos(pi x)) / 2, and 0 beyond its end."""
-    x = np.minimum(step / total_steps, 1.0)
-    return _warm_up(step, warmup_steps, 0.5 * (1.0 + np.cos(math.pi * x)))
-
-
-def warmup_linear(step: np.ndarray, total_steps: int, warmup_steps: float) -> np.ndarray:
-    """Rise to 1, then fall along 1 - x, and 0 beyond the end; 1 throughout, as published, if the warm-up is exactly 0.
-
-    A warm-up below 0, BertAdam's default, is the straight fall without one.
-    """
-    if warmup_steps == 0:
-        return np.ones_like(step, dtype=np.float64)
-    return _warm_up(step, warmup_steps, np.maximum(0.0, 1.0 - step / total_steps))
-
-
-def warmup_linear_decay_exp(
-    step: np.ndarray,
-    total_steps: int,
-    warmup_steps: float,
-    *,
-    decay_rate: float = 0.1,
-    decay_steps: float | None = None,
-) -> np.ndarray:
-    """Rise to 1, then fall by `decay_rate` every `decay_steps` updates: decay_rate ** ((s - w) / decay_steps).
-
-    decay_steps: None for the whole decay, so that the run ends at `decay_rate`. The fall goes on beyond the end.
-    """
-    return _warm_up(step, warmup_steps, _exponential(step, total_steps, warmup_steps, decay_rate, decay_steps))
-
-
-def warmup_exp_decay_exp(
-    step: np.ndarray,
-    total_steps: int,
-    warmup_steps: float,
-    *,
-    decay_rate: float = 0.1,
-    decay_steps: float | None = None,
-    degree: float = 2.0,
-) -> np.ndarray:
-    """Rise as (s / w) ** degree, then fall as `warmup_linear_decay_exp` does."""
-    fall = _exponential(step, total_steps, warmup_steps, decay_rate, decay_steps)
-    return _power_warm_up(step, warmup_steps, fall, degree)
-
-
-def warmup_exp_decay_poly(
-    step: np.ndarray, total_steps: int, warmup_steps: float, *, warm_degree: float = 1.5, degree: float = 2.0
-) -> np.ndarray:
-    """Rise as (s / w) ** warm_degree, then fall along (1 - x) ** degree, and 0 beyond the end."""
-    x = np.minimum(step / total_steps, 1.0)
-    return _power_warm_up(step, warmup_steps, (1.0 - x) ** degree, warm_degree)
-
-
-def _power_warm_up(step: np.ndarray, warmup_steps: float, after: np.ndarray, degree: float) -> np.ndarray:
-    """Rise from 0 as a power of the step, then follow `after`."""
-    return np.where(step < warmup_steps, np.minimum(1.0, step / max(1, warmup_steps)) ** degree, after)
-
-
-def _exponential(
-    step: np.ndarray, total_steps: int, warmup_steps: float, decay_rate: float, decay_steps: float | None
-) -> np.ndarray:
-    """Fall by `decay_rate` every `decay_steps` updates from the end of the warm-up."""
-    start = max(0.0, warmup_steps)
-    # Inside the warm-up the exponent is negative and the power may overflow; that branch is not taken.
-    since = np.maximum(step - start, 0.0)
-    return decay_rate ** (since / (max(1.0, total_steps - start) if decay_steps is None else decay_steps))
-
-
-BERT_SCHEDULES: dict[str, Callable[..., np.ndarray]] = {
-    "warmup_cosine": warmup_cosine,
-    "warmup_constant": constant,
-    "warmup_linear": warmup_linear,
-    "warmup_linear_decay_exp": warmup_linear_decay_exp,
-    "warmup_exp_decay_exp": warmup_exp_decay_exp,
-    "warmup_exp_decay_poly": warmup_exp_decay_poly,
-}
-"""The six schedules of `ftlab.bertadam.BertAdam` by name; a recipe takes them too."""
-
 ALL_SCHEDULES: dict[str, Callable[..., np.ndarray]] = {**SCHEDULES, **BERT_SCHEDULES}
 """Whatever a recipe's field `schedule` may name."""
 
@@ -219,20 +132,6 @@ def schedule_arguments(name: str) -> dict[str, Any]:
     """Return a schedule's own arguments with their defaults."""
     parameters = inspect.signature(ALL_SCHEDULES[name]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def missing_correction(step: np.ndarray, b1: float = 0.9, b2: float = 0.999) -> np.ndarray:
-    """Return how many times farther Adam without bias correction moves than Adam with it, at equal rates.
-
-    factor = (1 - b1^t) / sqrt(1 - b2^t) at the t-th update, t = step + 1: both moving averages start at 0 and are too
-    small by 1 - b^t (Kingma and Ba 2015), and the second one's root divides. Epsilon is taken as 0. Raises RecipeError
-    unless b1 and b2 are in [0, 1).
-    """
-    for name, value in (("b1", b1), ("b2", b2)):
-        if not 0.0 <= value < 1.0:
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: [0, 1)")
-    t = np.asarray(step, dtype=np.float64) + 1.0
-    return (1.0 - b1**t) / np.sqrt(1.0 - b2**t)
 
 
 def swa_tail(step: np.ndarray, swa_step: int, lr_at_switch: np.ndarray, swa_lr: float, anneal_steps: int) -> np.ndarray:
@@ -248,8 +147,6 @@ def swa_tail(step: np.ndarray, swa_step: int, lr_at_switch: np.ndarray, swa_lr: 
 
 
 # ------------------------------------------------------------------------------------------- the rate of each layer
-
-
 def layer_names(num_layers: int) -> list[str]:
     """Name the places of a Transformer from the input up: "embeddings", "layer.0", ..., "head"."""
     return ["embeddings", *(f"layer.{i}" for i in range(num_layers)), "head"]
@@ -335,8 +232,6 @@ def num_layers_of(model: str) -> int | None:
 
 
 # ------------------------------------------------------------------------------------------------------- preview
-
-
 @dataclass(frozen=True)
 class LRSchedule:
     """The rate of every layer at every update, before any training.
@@ -354,10 +249,26 @@ class LRSchedule:
     swa_step: int | None
 
     def plot(self) -> Figure:
-        """Draw every layer's rate against the step as a matplotlib Figure."""
-        from ftlab.plots import plot_schedule
+        """Draw every layer's learning rate against the step as a matplotlib Figure."""
+        return hooks.call("plot_schedule", self)
 
-        return plot_schedule(self)
+
+class Planned(Protocol):
+    """What `preview` reads of an `ftlab.Recipe`."""
+
+    model: str
+    epochs: int
+    lr: float
+    head_lr: float | None
+    layer_decay: float
+    group_lrs: tuple[float, ...] | None
+    schedule: str
+    schedule_args: Any
+    warmup: int | float
+    reinit_layers: int
+    swa_start: float | None
+    swa_lr: float | None
+    swa_anneal_steps: int
 
 
 def warmup_steps_of(warmup: int | float, total_steps: int) -> int:
@@ -367,7 +278,7 @@ def warmup_steps_of(warmup: int | float, total_steps: int) -> int:
 
 
 def preview(
-    recipe: Recipe,
+    recipe: Planned,
     steps_per_epoch: int = 27,
     total_steps: int | None = None,
     steps: int | Sequence[int] | np.ndarray | None = None,

@@ -1,18 +1,18 @@
 """The training loop: fit(recipe, data) -> Run.
 
 `training_loop` is the whole of it, one visible line for each technique; `fit` sets the stage before and takes the
-scores after. Devices, mixed precision and several processes are `accelerate`'s work.
+scores after; `Job` is what a step needs. Batches are made in `ftlab.data.batches`, checkpoints in `ftlab.checkpoint`.
+Devices, mixed precision and several processes are `accelerate`'s work.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,24 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from ftlab.bertadam import BertAdam
-from ftlab.checkpoint import flatten_optimizer, load_checkpoint, save_checkpoint, unflatten_optimizer
-from ftlab.data import Data, Split, collate, evaluation_batches, length_grouped_batches, make_batch
+from ftlab import hooks
+from ftlab.callbacks import Callback
+from ftlab.checkpoint import resume_job, save_job
+from ftlab.data import Data, Split
+from ftlab.data.batches import Batches, evaluation_batches
 from ftlab.errors import CheckpointError, DataError, RecipeError
 from ftlab.evaluate import METRICS, predict_logits, predictions_from_logits, scores
-from ftlab.first_token import first_token_only
-from ftlab.frequent_eval import BestScore, is_evaluation_step
-from ftlab.history import Callback, History
-from ftlab.llrd import grouped_param_groups, param_groups
-from ftlab.models import layer_map, load_model, load_tokenizer, tiny_model
+from ftlab.history import History
+from ftlab.models import LayerMap, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
+from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
-from ftlab.reinit import reinit_top_layers
 from ftlab.run import Run
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
-from ftlab.swa import WeightAverager
+from ftlab.techniques.bertadam import BertAdam
+from ftlab.techniques.frequent_eval import BestScore, is_evaluation_step
+from ftlab.techniques.llrd import grouped_param_groups, param_groups
+from ftlab.techniques.reinit import reinit_top_layers
+from ftlab.techniques.swa import WeightAverager
 
 EVALUATION_BATCH = {"cpu": 16, "cuda": 64}
 """Rows in a batch of an evaluation, 64 where not named: on a CPU more rows are more padding and nothing else."""
@@ -93,34 +96,24 @@ def fit(
     everything up to then is kept.
 
     The same recipe, data, fold and number of threads give the same numbers on a CPU, bit for bit, and the global random
-    state is left alone. What a head does not read of the top layer is not computed (`ftlab.first_token`). With
+    state is left alone. What a head does not read of the top layer is not computed (`ftlab.models.first_token`). With
     FTLAB_PRESET=tiny in the environment a small random model is trained on a few rows.
 
     Raises RecipeError, DataError, ModelError or CheckpointError before training begins if something does not fit.
     """
     _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
-    split = data.split(fold)
-    fingerprint = {
-        "recipe": recipe.to_dict(),
-        "data": data.fingerprint,
-        "fold": int(fold),
-        **conditions(),
-    }
-    if _tiny():
-        recipe, split = _shrink(recipe, split)
+    fingerprint = {"recipe": recipe.key_fields(), "data": data.fingerprint, "fold": int(fold), **conditions()}
     began = time.perf_counter()
     with _seeded(recipe.seed):
-        job = _prepare(recipe, data, split, checkpoint_dir, fingerprint)
+        job = _prepare(recipe, data, data.split(fold))
+        job.checkpoint_dir, job.fingerprint, job.stop = checkpoint_dir, fingerprint, stop or job.stop
         job.callbacks += callbacks
-        job.stop = stop or job.stop
         if live not in (False, "off") and job.accelerator.is_main_process:
-            from ftlab.live import live_callback  # only here: it needs IPython, and only a reader watches
-
-            job.callbacks += filter(None, [live_callback(live)])
+            job.callbacks += filter(None, [hooks.call("live_callback", live)])
         if resume:
-            job.resume()
+            resume_job(job)
         run = Run(
-            recipe=recipe,
+            recipe=job.recipe,
             status="interrupted",
             history=job.history,
             schedule=job.schedule,
@@ -183,6 +176,8 @@ class Job:
     accelerator: Accelerator
     tokenizer: Any
     rows: Any  # the tokenised texts
+    batches: Batches
+    layers: LayerMap
     model: nn.Module  # as accelerate prepared it
     bare_model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -190,36 +185,22 @@ class Job:
     averager: WeightAverager | None
     history: History
     best: BestScore
-    checkpoint_dir: str | Path | None
-    fingerprint: dict[str, Any]
+    callbacks: list[Callback] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+    first_step: int = 0
+    best_weights: dict[str, torch.Tensor] | None = None
+    checkpoint_dir: str | Path | None = None
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self.callbacks: list[Callback] = []
-        self.stop = threading.Event()
-        self.first_step = 0
-        self.best_weights: dict[str, torch.Tensor] | None = None
         self.place = {name: i for i, name in enumerate(self.schedule.layers)}
-        self.lengths = np.asarray(self.rows["length"])
-        self.collate = collate(self.tokenizer)
-        self.started = time.perf_counter()
-        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+        self.batches_of, self.make_batch = self.batches.of, self.batches.make
 
     @property
     def has_average(self) -> bool:
         """Whether weights have been averaged yet."""
         return self.averager is not None and self.averager.num_updates > 0
-
-    def batches_of(self, step: int) -> list[np.ndarray]:
-        """Rows of the batches that make update `step`: one, or several under accumulation; the last may be fewer."""
-        epoch, update = divmod(step, self.schedule.steps_per_epoch)
-        if self._epoch[0] != epoch:
-            train = self.split.train
-            batches = length_grouped_batches(
-                self.lengths[train], self.recipe.batch_size, seed=self.recipe.seed, epoch=epoch
-            )
-            self._epoch = (epoch, [train[batch] for batch in batches])
-        accumulate = self.recipe.gradient_accumulation_steps
-        return self._epoch[1][update * accumulate : (update + 1) * accumulate]
 
     def forward_and_backward(self, batches: list[np.ndarray]) -> tuple[float, float]:
         """Leave the gradient of the mean loss over all rows of `batches`, clipped; return that loss and the norm."""
@@ -248,11 +229,6 @@ class Job:
             return nn.functional.cross_entropy(logits, labels)
         squared = nn.functional.mse_loss(logits[:, 0], labels)
         return squared if self.recipe.loss == "auto" else torch.sqrt(squared + 1e-12)  # no infinite slope at 0
-
-    def make_batch(self, rows: np.ndarray) -> Any:
-        """Pad the rows to the longest among them, on the model's device."""
-        batch = make_batch(self.rows, rows, self.collate)
-        return {key: value.to(self.accelerator.device, non_blocking=True) for key, value in batch.items()}
 
     def record(self, loss: float, grad_norm: float) -> None:
         """Write the update into the history, with the rates as the optimizer holds them."""
@@ -303,7 +279,7 @@ class Job:
         fewer batches or none.
         """
         batch_size = EVALUATION_BATCH.get(self.accelerator.device.type, 64)
-        batches = evaluation_batches(self.lengths[rows], batch_size)
+        batches = evaluation_batches(self.batches.lengths[rows], batch_size)
         mine = range(self.accelerator.process_index, len(batches), self.accelerator.num_processes)
         with self.accelerator.autocast():
             done = [(i, predict_logits(model, self.make_batch, [rows[batches[i]]])) for i in mine]
@@ -339,66 +315,10 @@ class Job:
                 vars(callback).pop("predict", None)
             self.callbacks.clear()
 
-    # -------------------------------------------------------------------------------------------- crash safety
-
     def checkpoint(self, done: int) -> None:
         """Save everything needed to continue after `done` updates, if a folder was named."""
-        if self.checkpoint_dir is None:
-            return
-        random_states = gather_object([_random_state()])
-        if not self.accelerator.is_main_process:
-            return
-        optimizer, rest = flatten_optimizer(self.optimizer.state_dict())
-        tensors = {
-            "model": self.bare_model.state_dict(),
-            "optimizer": optimizer,
-            "best": self.best_weights or {},
-            "average": self.averager.state_dict() if self.averager else {},
-            "random": {f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()},
-        }
-        state = {
-            "fingerprint": self.fingerprint,
-            "step": done,
-            "optimizer": rest,
-            "best_score": self.best.score,
-            "looks_without_progress": self.best.looks_without_progress,
-            "history": self.history.to_dict(),
-        }
-        save_checkpoint(self.checkpoint_dir, done, tensors, state)
-
-    def resume(self) -> None:
-        """Continue from the newest checkpoint, if there is one. Raises CheckpointError if it belongs to another run."""
-        found = load_checkpoint(self.checkpoint_dir)
-        if found is None:
-            return
-        try:
-            self.take_up(*found)
-        except CheckpointError:
-            raise
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.checkpoint_dir}: its checkpoint lacks a part, or another version of ftlab wrote it "
-                f"({type(error).__name__}: {error}); delete the folder and start afresh"
-            ) from error
-
-    def take_up(self, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:
-        """Put everything as `checkpoint` found it."""
-        _same_run(state["fingerprint"], self.fingerprint, self.checkpoint_dir)
-        self.bare_model.load_state_dict(tensors["model"])
-        self.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
-        self.best_weights = tensors["best"] or None
-        if self.averager:
-            self.averager.load_state_dict(tensors["average"])
-        mine = f"{self.accelerator.process_index}/"
-        _set_random_state({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
-        self.best.score, self.best.looks_without_progress = (
-            state["best_score"],
-            state["looks_without_progress"],
-        )
-        self.first_step = state["step"]
-        self.history = History.from_dict(state["history"])
-        if len(self.history):
-            self.started -= self.history.seconds[-1]
+        if self.checkpoint_dir is not None:
+            save_job(self, done)
 
 
 # -------------------------------------------------------------------------------------------------------- set-up
@@ -410,32 +330,28 @@ def prepare(recipe: Recipe, data: Data, fold: int = 0) -> Job:
     Raises RecipeError, DataError or ModelError as `fit` does.
     """
     _check_arguments(recipe, data, fold, False, None, False)
-    split = data.split(fold)
-    if _tiny():
-        recipe, split = _shrink(recipe, split)
     with _seeded(recipe.seed):
-        return _prepare(recipe, data, split, None, {})
+        return _prepare(recipe, data, data.split(fold))
 
 
-def _prepare(
-    recipe: Recipe, data: Data, split: Split, checkpoint_dir: str | Path | None, fingerprint: dict[str, Any]
-) -> Job:
+def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
     """Load the model and set every technique up."""
-    updates = math.ceil(len(split.train) / recipe.batch_size)
-    steps_per_epoch = math.ceil(updates / recipe.gradient_accumulation_steps)
-    if _tiny():
+    if is_tiny():
         num_layers = KNOWN_LAYERS.get(recipe.model, KNOWN_LAYERS["minilm"])
+        recipe, split = shrink(recipe, split)
         tokenizer = load_tokenizer("minilm")
         model = tiny_model(recipe, task=data.task, labels=data.labels, num_layers=num_layers)
     else:
         tokenizer = load_tokenizer(recipe.model)
         model = load_model(recipe, task=data.task, labels=data.labels)
+    updates = math.ceil(len(split.train) / recipe.batch_size)
+    steps_per_epoch = math.ceil(updates / recipe.gradient_accumulation_steps)
     layers = layer_map(model)
     schedule = preview(recipe, steps_per_epoch, num_layers=layers.num_layers)
-    reinit_top_layers(model, recipe.reinit_layers)  # 04
+    reinit_top_layers(model, recipe.reinit_layers, layers=layers)  # 04
     averager = WeightAverager(model) if schedule.swa_step is not None else None  # 05
     accelerator = Accelerator()
-    optimizer = make_optimizer(recipe, model, accelerator.device)  # 02
+    optimizer = make_optimizer(recipe, model, accelerator.device, layers=layers)  # 02
     prepared, optimizer = accelerator.prepare(model, optimizer)
     if averager:
         averager.to(accelerator.device)
@@ -446,13 +362,26 @@ def _prepare(
         total_steps=schedule.total_steps,
         swa_step=schedule.swa_step,
     )
+    rows = data.tokenise(tokenizer, recipe.max_length)
+    batches = Batches(
+        rows,
+        split.train,
+        tokenizer,
+        device=accelerator.device,
+        batch_size=recipe.batch_size,
+        accumulate=recipe.gradient_accumulation_steps,
+        steps_per_epoch=steps_per_epoch,
+        seed=recipe.seed,
+    )
     return Job(
         recipe=recipe,
         data=data,
         split=split,
         accelerator=accelerator,
         tokenizer=tokenizer,
-        rows=data.tokenise(tokenizer, recipe.max_length),
+        rows=rows,
+        batches=batches,
+        layers=layers,
         model=prepared.train(),
         bare_model=model,
         optimizer=optimizer,
@@ -460,24 +389,22 @@ def _prepare(
         averager=averager,
         history=history,
         best=BestScore(higher_is_better=history.higher_is_better, patience=recipe.patience),
-        checkpoint_dir=checkpoint_dir,
-        fingerprint=fingerprint,
     )
 
 
-def make_optimizer(recipe: Recipe, model: nn.Module, device: torch.device | str = "cpu") -> torch.optim.Optimizer:
-    """Make the recipe's optimizer over the model's parameter groups; every group carries `name` and `layer`."""
+def make_optimizer(
+    recipe: Recipe, model: nn.Module, device: torch.device | str = "cpu", *, layers: LayerMap | None = None
+) -> torch.optim.Optimizer:
+    """Make the recipe's optimizer over the model's parameter groups; every group carries `name` and `layer`.
+
+    layers: the model's layer map, where it is known already.
+    """
+    shared = {"weight_decay": recipe.weight_decay, "layers": layers}
     if recipe.group_lrs is not None:
         head_lr = recipe.lr if recipe.head_lr is None else recipe.head_lr
-        groups = grouped_param_groups(model, lrs=recipe.group_lrs, head_lr=head_lr, weight_decay=recipe.weight_decay)
+        groups = grouped_param_groups(model, lrs=recipe.group_lrs, head_lr=head_lr, **shared)
     else:
-        groups = param_groups(
-            model,
-            lr=recipe.lr,
-            head_lr=recipe.head_lr,
-            layer_decay=recipe.layer_decay,
-            weight_decay=recipe.weight_decay,
-        )
+        groups = param_groups(model, lr=recipe.lr, head_lr=recipe.head_lr, layer_decay=recipe.layer_decay, **shared)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=torch.device(device).type in ("cpu", "cuda"))
     if recipe.optimizer == "bertadam":
@@ -510,27 +437,7 @@ def conditions() -> dict[str, str | None]:
     """
     accelerator = Accelerator()
     precision = accelerator.mixed_precision if accelerator.native_amp else None
-    return {"preset": os.environ.get("FTLAB_PRESET") or None, "mixed_precision": precision}
-
-
-def _tiny() -> bool:
-    """Whether the preset for tests is on."""
-    return os.environ.get("FTLAB_PRESET") == "tiny"
-
-
-def _shrink(recipe: Recipe, split: Split) -> tuple[Recipe, Split]:
-    """Make a recipe and split that train in a second, with every technique that was on still on."""
-    split = Split(split.train[:48], split.validation[:24], split.test[:24])
-    epochs = min(recipe.epochs, 3)
-    steps_per_epoch = math.ceil(48 / recipe.batch_size / recipe.gradient_accumulation_steps)
-    swa_start = recipe.swa_start
-    return recipe.but(
-        epochs=epochs,
-        max_length=min(recipe.max_length, 48),
-        warmup=min(recipe.warmup, epochs * steps_per_epoch // 2),
-        eval_every=recipe.eval_every and min(recipe.eval_every, 2),
-        swa_start=swa_start if swa_start is None or swa_start < epochs else epochs - 1,
-    ), split
+    return {"preset": preset(), "mixed_precision": precision}
 
 
 @contextmanager
@@ -539,26 +446,3 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
-
-
-def _random_state() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _set_random_state(states: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
-
-
-def _same_run(saved: dict[str, Any], wanted: dict[str, Any], folder: str | Path | None) -> None:
-    differing = [key for key in wanted if key != "recipe" and saved[key] != wanted[key]]
-    differing += [f"recipe.{k}" for k, v in wanted["recipe"].items() if saved["recipe"].get(k) != v]
-    if differing:
-        raise CheckpointError(
-            f"{folder}: its checkpoint belongs to another run; these differ: {', '.join(differing)}. "
-            "Choose another checkpoint_dir, or delete this one to start afresh"
-        )

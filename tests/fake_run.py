@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ftlab.history import History
-from ftlab.live import live_callback
+from ftlab.lab.live import live_callback
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
 

@@ -19,8 +19,8 @@ import torch
 import ftlab as ft
 from ftlab.__main__ import main
 from ftlab.checkpoint import load_checkpoint
-from ftlab.data import length_grouped_batches
-from ftlab.models import load_tokenizer, tiny_model
+from ftlab.data.batches import length_grouped_batches
+from ftlab.models.load import load_tokenizer, tiny_model
 from ftlab.trainer import training_loop
 
 TEXTS = [

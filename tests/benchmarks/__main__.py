@@ -42,7 +42,6 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.pop("FTLAB_PRESET", None)
     if args.tiny:
         os.environ["FTLAB_PRESET"] = "tiny"
-    sys.path.insert(0, str(ROOT / "tests"))  # what the tests share: fake_run, browser.conftest
 
     from . import growth, measure, rows
 

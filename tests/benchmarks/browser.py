@@ -64,8 +64,9 @@ def panel_and_interact(options: Options) -> Sides:
     for package in ("playwright", "jupyterlab"):
         if find_spec(package) is None:
             raise Skip(f"{package} is not installed")
-    from browser.conftest import FLAGS, Lab  # of the tests in a real browser
     from playwright.sync_api import Error, sync_playwright
+
+    from tests.browser.conftest import FLAGS, Lab  # of the tests in a real browser
 
     stack = ExitStack()
     try:

@@ -23,9 +23,9 @@ import torch
 from scipy.optimize import nnls
 from transformers import BertConfig, BertForSequenceClassification
 
-from ftlab import svg
-from ftlab.memory import ARCHITECTURES, Architecture
-from ftlab.plots.base import Picture, dress
+from ftlab.lab import svg
+from ftlab.lab.plots.base import Picture, dress
+from ftlab.tuning.memory import ARCHITECTURES, Architecture
 
 from .measure import Options
 from .training import attention_work, matrix_work

@@ -18,13 +18,13 @@ from unittest.mock import patch
 import torch
 from accelerate.state import AcceleratorState
 
-from ftlab.data import Data
+from ftlab.data.load import Data
 from ftlab.evaluate import scores
-from ftlab.first_token import first_token_only
-from ftlab.memory import Architecture
+from ftlab.models.first_token import first_token_only
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
 from ftlab.trainer import make_optimizer, prepare
+from ftlab.tuning.memory import Architecture
 
 from .measure import Options, Row, Sides, Skip, seconds
 from .training import (
@@ -310,7 +310,7 @@ def _notebook() -> Any:
 @row("live", "a run with live curves and its history", "the same run without", at_most=1.02, warm_up=False)
 def watching(options: Options) -> Sides:
     """Draw the curves as in a notebook, the picture at the end too; on the other side record nothing at all."""
-    from ftlab.live import LiveCurves
+    from ftlab.lab.live import LiveCurves
 
     data = _ready("passages", options)
     recipe = RECIPE.but(epochs=2 if options.tiny else 4)
@@ -347,12 +347,12 @@ def one_update(options: Options) -> Sides:
     if find_spec("livelossplot") is None:
         raise Skip("livelossplot is not installed, and nothing else here needs it: pip install livelossplot")
     import matplotlib
-    from fake_run import make_run
     from livelossplot import PlotLosses
     from livelossplot.outputs import MatplotlibPlot
     from matplotlib_inline.backend_inline import select_figure_formats
 
-    from ftlab.live import LiveCurves
+    from ftlab.lab.live import LiveCurves
+    from tests.fake_run import make_run
 
     run = make_run(Recipe(epochs=4, layer_decay=0.8, warmup=0.1), steps_per_epoch=75)
     notebook = _notebook()

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 import ftlab as ft
-from ftlab.data import Data
+from ftlab.data.load import Data
 from ftlab.errors import DataError
-from ftlab.first_token import first_token_only
-from ftlab.memory import Architecture
+from ftlab.models.first_token import first_token_only
 from ftlab.recipe import Recipe
 from ftlab.trainer import Job, prepare, training_loop
+from ftlab.tuning.memory import Architecture
 
 from .measure import Options, Skip
 
@@ -186,7 +186,7 @@ def attention_work(sizes: Architecture, batch: float, length: float) -> float:
 
 def real_tokens(job: Job) -> int:
     """Count the tokens of the training part, without padding."""
-    return int(job.lengths[job.split.train].sum())
+    return int(job.batches.lengths[job.split.train].sum())
 
 
 def matrix_rate(sizes: Architecture, tokens: int, device: torch.device, repeats: int = 3) -> float:

@@ -59,7 +59,7 @@ class Lab:
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-            "PYTHONPATH": os.pathsep.join(map(str, (Path(ftlab.__file__).parents[1], Path(__file__).parents[1]))),
+            "PYTHONPATH": str(Path(ftlab.__file__).parents[1]),
         }
         command = [
             sys.executable,

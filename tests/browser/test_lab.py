@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-LOOP = "from fake_run import train"  # tests/fake_run.py
+LOOP = "from tests.fake_run import train"  # tests/fake_run.py
 STEP = "([...document.querySelectorAll('progress')].map(p => p.value)[0] ?? -1)"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -179,7 +179,7 @@ def test_a_run_goes_on_after_the_kernel_was_restarted_in_the_middle(lab, page):
 
 
 def test_a_page_closed_and_opened_again_shows_the_last_state(lab, page):
-    cells = "import ftlab as ft\npanel = ft.panels.SchedulePanel()\npanel", "from fake_run import train\ntrain()"
+    cells = "import ftlab as ft\npanel = ft.panels.SchedulePanel()\npanel", "from tests.fake_run import train\ntrain()"
     path = lab.write("reopen.ipynb", *cells)
     lab.open(page, path.name)
     lab.execute(page, "notebook:run-all-cells")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import ftlab as ft
-from ftlab.plots import describe
+from ftlab.lab.plots import describe
 
 pytestmark = pytest.mark.browser
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks" / "site"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "site"))
 
 from explorer import RATES, WARMUPS, explorer_page  # noqa: E402
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
 if os.name == "posix":
-    CONTEXT.set_forkserver_preload(["ftlab.study", "ftlab.trainer", "torch._dynamo"])
+    CONTEXT.set_forkserver_preload(["ftlab.study.queue", "ftlab.trainer", "torch._dynamo"])
 
 # Every technique at once, dropout for the random state, and groups of three batches of which the last is partial.
 ALL_ON = {

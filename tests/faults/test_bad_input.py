@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 import ftlab as ft
 from ftlab import panels, results, study
 from ftlab.__main__ import main
+from ftlab.clinic.record import read_record
 from ftlab.errors import CheckpointError, DataError, FtlabError, RecipeError
 from ftlab.history import History
-from ftlab.record import read_record
 
 DEEP = "[" * 100_000
 LONG_NUMBER = "9" * 5000
@@ -283,7 +283,7 @@ def test_files_and_folders_of_any_name(tmp_path, name, capsys):
     assert len(ft.load_data(folder / f"{name}.csv")) == 10
     save_checkpoint(folder / "c", 1, {"model": {}}, {"step": 1})
     assert load_checkpoint(folder / "c")[1] == {"step": 1}
-    study.write_lines(folder / f"{name}.jsonl", [CELL])
+    study.cells.write_lines(folder / f"{name}.jsonl", [CELL])
     assert len(results.load_cells(folder / f"{name}.jsonl")) == 1
     (folder / f"{name}.json").write_text(ft.Recipe(lr=1e-5).to_json())
     assert main(["preview", "--recipe", str(folder / f"{name}.json"), "--out", str(folder / f"{name}.png")]) == 0
@@ -316,7 +316,7 @@ TEXTS = {
 @pytest.mark.fault("odd file name or text")
 @pytest.mark.parametrize("case", TEXTS)
 def test_texts_of_all_kinds_are_kept_and_tokenised(tmp_path, case):
-    from ftlab.models import load_tokenizer
+    from ftlab.models.load import load_tokenizer
 
     frame = pd.DataFrame({"text": [TEXTS[case], *(f"text {i}" for i in range(9))], "target": np.arange(10.0)})
     frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
@@ -353,13 +353,13 @@ def test_a_hundred_thousand_rows_in_bounded_memory(tmp_path, ending):
     size = rows * len(texts[0]) / 2**20
     del texts
     pa.default_memory_pool().release_unused()
-    study._reset_peak_memory()
+    study.train._reset_peak_memory()
     before = _resident()
     if before is None:
         pytest.skip("the system does not tell the memory of a process")
     data = ft.load_data(path)
     assert len(data) == rows
-    assert study._peak_memory() - before < 8 * size + 100
+    assert study.train._peak_memory() - before < 8 * size + 100
 
 
 def _resident():
@@ -488,7 +488,7 @@ VALUES = [
 @pytest.fixture(scope="module")
 def made():
     """One of each panel; what is refused must leave it as it is."""
-    from ftlab.models import tiny_model
+    from ftlab.models.load import tiny_model
 
     model = tiny_model(ft.Recipe(), task="regression", labels=None, num_layers=6)
     return {name: make(model=model) if name == "ReinitPanel" else make() for name, make in PANELS.items()}

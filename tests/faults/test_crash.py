@@ -15,10 +15,10 @@ import time
 
 import pytest
 import torch
-from harness import CONTEXT, emptied, every_moment, in_a_process, outcomes, run_it
 
 from ftlab.checkpoint import load_checkpoint, save_checkpoint
-from ftlab.study import write_lines
+from ftlab.study.cells import write_lines
+from tests.faults.harness import CONTEXT, emptied, every_moment, in_a_process, outcomes, run_it
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is for POSIX systems")
 KILLS = int(os.environ.get("FTLAB_KILLS", "6"))

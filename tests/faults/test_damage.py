@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import ALL_ON, emptied, outcome, outcomes
 
 import ftlab as ft
 from ftlab import checkpoint, study, trainer
 from ftlab.checkpoint import load_checkpoint, save_checkpoint
 from ftlab.errors import CheckpointError, FtlabError
+from tests.faults.harness import ALL_ON, emptied, outcome, outcomes
 
 RECIPE = ft.Recipe(**ALL_ON)
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs os.fork and resource limits")
@@ -262,11 +262,11 @@ def test_no_room_for_a_run(stopped, tmp_path, room):
 @POSIX
 @pytest.mark.fault("disk full while writing a result file")
 def test_no_room_for_a_result_file(tmp_path):
-    study.write_lines(tmp_path / "cells.jsonl", [{"cell": 1}])
+    study.cells.write_lines(tmp_path / "cells.jsonl", [{"cell": 1}])
 
     def action():
         files_of_at_most(1000)
-        study.write_lines(tmp_path / "cells.jsonl", [{"cell": i} for i in range(500)])
+        study.cells.write_lines(tmp_path / "cells.jsonl", [{"cell": i} for i in range(500)])
 
     assert "OSError" in in_a_fork(action)
     assert (tmp_path / "cells.jsonl").read_text() == '{"cell": 1}\n'
@@ -323,7 +323,7 @@ def test_a_folder_that_cannot_be_written_to(stopped, what):
             elif what == "run":
                 stopped[0].save(folder / "run")
             else:
-                study.write_lines(folder / "cells.jsonl", [{}])
+                study.cells.write_lines(folder / "cells.jsonl", [{}])
 
         said = in_a_fork(action)
         assert ("PermissionError" if what == "result file" else "CheckpointError: ") in said and "ermission" in said, (
@@ -500,7 +500,7 @@ def test_a_models_own_code_is_not_run(tmp_path):
     config = {"model_type": "evil", "auto_map": dict.fromkeys(names, "evil.Evil")}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["evil.Evil", None]}}))
-    from ftlab.models import load_model, load_pretrained, load_tokenizer
+    from ftlab.models.load import load_model, load_pretrained, load_tokenizer
 
     name = str(folder)
     for load in (

@@ -16,14 +16,15 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants, file_download
-from model_families import recipe, save
-from test_hub import Hub, cache, point_to, server  # noqa: F401 (fixtures)
 
-import ftlab.sources
-from ftlab import hub
-from ftlab.data import load_data
+import ftlab.data.builtin
+import ftlab.data.files
+from ftlab.data.load import load_data
 from ftlab.errors import DataError, ModelError
-from ftlab.models import load_model, load_tokenizer
+from ftlab.models import hub
+from ftlab.models.load import load_model, load_tokenizer
+from tests.model_families import recipe, save
+from tests.models.test_hub import Hub, cache, point_to, server  # noqa: F401 (fixtures)
 
 BUDGET = 10.0  # seconds until the reader is told
 
@@ -31,10 +32,10 @@ BUDGET = 10.0  # seconds until the reader is told
 @pytest.fixture
 def soon(monkeypatch):
     """Check that the waits add up to no more than the budget, and shorten them."""
-    assert ftlab.sources.NETWORK_SECONDS * len(ftlab.sources.CLEAR_URLS) <= BUDGET
+    assert ftlab.data.builtin.NETWORK_SECONDS * len(ftlab.data.builtin.CLEAR_URLS) <= BUDGET
     assert hub.PROBE_SECONDS <= BUDGET
     monkeypatch.setattr(hub, "PROBE_SECONDS", 1)
-    monkeypatch.setattr(ftlab.sources, "NETWORK_SECONDS", 0.3)
+    monkeypatch.setattr(ftlab.data.builtin, "NETWORK_SECONDS", 0.3)
     # How long huggingface_hub waits for a file, and how often, once the hub has answered: its own affair.
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.3)
@@ -187,23 +188,23 @@ def freed():
 def clear(monkeypatch, tmp_path):
     """Let CLEAR be a small file with an empty download cache; return the cached file's place."""
     monkeypatch.delenv("FTLAB_DATA", raising=False)
-    monkeypatch.setattr(ftlab.sources, "CLEAR_SHA256", hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(ftlab.data.builtin, "CLEAR_SHA256", hashlib.sha256(CONTENT).hexdigest())
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
-    return tmp_path / "cache" / "ftlab" / ftlab.sources.CLEAR_FILE
+    return tmp_path / "cache" / "ftlab" / ftlab.data.builtin.CLEAR_FILE
 
 
 @pytest.mark.fault("download that fails")
 @pytest.mark.parametrize("mode", ANSWERS)
 def test_a_download_that_fails_is_told_and_leaves_nothing(soon, freed, clear, monkeypatch, mode):
     with serving(ANSWERS[mode]) as address:
-        monkeypatch.setattr(ftlab.sources, "CLEAR_URLS", (f"{address}/a", f"{address}/b"))
+        monkeypatch.setattr(ftlab.data.builtin, "CLEAR_URLS", (f"{address}/a", f"{address}/b"))
         with pytest.raises(DataError, match="CLEAR corpus could not be downloaded.*FTLAB_DATA"):
             load_data("clear")
         assert not clear.exists()
         assert not clear.parent.exists() or list(clear.parent.iterdir()) == []
     with serving(lambda h: send(h, 200, len(CONTENT), CONTENT)) as address:
-        monkeypatch.setattr(ftlab.sources, "CLEAR_URLS", (f"{address}/a",))
-        assert ftlab.sources._download_clear().read_bytes() == CONTENT
+        monkeypatch.setattr(ftlab.data.builtin, "CLEAR_URLS", (f"{address}/a",))
+        assert ftlab.data.builtin._download_clear().read_bytes() == CONTENT
 
 
 @pytest.mark.fault("download that fails")
@@ -211,12 +212,12 @@ def test_a_copy_that_was_damaged_in_the_cache_is_fetched_again_or_refused(soon, 
     clear.parent.mkdir(parents=True)
     clear.write_bytes(CONTENT[:-1])
     with serving(ANSWERS["half"]) as address:
-        monkeypatch.setattr(ftlab.sources, "CLEAR_URLS", (f"{address}/a",))
+        monkeypatch.setattr(ftlab.data.builtin, "CLEAR_URLS", (f"{address}/a",))
         with pytest.raises(DataError, match="could not be downloaded"):
             load_data("clear")
     with serving(lambda h: send(h, 200, len(CONTENT), CONTENT)) as address:
-        monkeypatch.setattr(ftlab.sources, "CLEAR_URLS", (f"{address}/a",))
-        assert ftlab.sources._download_clear().read_bytes() == CONTENT
+        monkeypatch.setattr(ftlab.data.builtin, "CLEAR_URLS", (f"{address}/a",))
+        assert ftlab.data.builtin._download_clear().read_bytes() == CONTENT
 
 
 @pytest.mark.fault("download that fails")

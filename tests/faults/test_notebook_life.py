@@ -12,14 +12,14 @@ import threading
 import tracemalloc
 from types import SimpleNamespace
 
-import fake_run
 import matplotlib.figure
 import matplotlib.pyplot as plt
 import pytest
 from ipywidgets.widgets.widget import _instances
 
 import ftlab as ft
-from ftlab import live, panels
+from ftlab.lab import live, panels
+from tests import fake_run
 
 TIMES = 100
 

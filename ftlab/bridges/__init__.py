@@ -1,0 +1,1 @@
+"""Ways to other tools: transformers' Trainer, TensorBoard, a model card."""

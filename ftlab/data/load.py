@@ -1,0 +1,237 @@
+"""Load a data set: texts with targets, checked row by row, and the folds they fall into.
+
+Every fold has three sets of rows: train, validation (selection, early stopping) and test, so that a score is reported
+on texts that nothing was chosen by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ftlab.checks import is_int
+from ftlab.data.builtin import read_table
+from ftlab.data.columns import (
+    TARGET_NAMES,
+    TEXT_NAMES,
+    check_spread,
+    checked_texts,
+    choose_column,
+    classification_targets,
+    infer_task,
+    regression_targets,
+    standard_errors_of,
+)
+from ftlab.data.files import listed
+from ftlab.data.folds import Split, assign_folds, text_groups
+from ftlab.data.tokens import check_max_length, tokenise
+from ftlab.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerBase
+
+COMMONLIT_COLUMNS = {"url_legal", "license", "excerpt", "target", "standard_error"}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Data:
+    """Hold n texts with their targets and folds; made by `load_data`.
+
+    name: the set's or the file's name.  task: "regression" or "classification".
+    texts: list of n strings.  targets: (n,) float64 values, or int64 class ids that index `labels`.
+    labels: the class names, sorted (numbers by value); None in regression.
+    frame: all columns of the source, rows in its order, index 0..n-1.
+    standard_errors: (n,) float64, the standard error of each target; None if the source has none.
+    folds: (n,) int64, the fold whose test part the row is in.  num_folds, seed: as given.
+    num_duplicates: rows whose text (NFC, case folded, white space collapsed) stands in an earlier row too.
+    fingerprint: SHA-256 over texts, targets, task, labels, folds and, if it is not None, sample.
+    sample: the number and the seed of the training rows that `few_samples` keeps; None keeps all.
+    """
+
+    name: str
+    task: str
+    texts: list[str]
+    targets: np.ndarray
+    labels: list[str] | None
+    frame: pd.DataFrame
+    standard_errors: np.ndarray | None
+    folds: np.ndarray
+    num_folds: int
+    seed: int
+    num_duplicates: int
+    fingerprint: str
+    sample: tuple[int, int] | None = None
+    _tokenised: dict[tuple, tuple[datasets.Dataset, float]] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __repr__(self) -> str:
+        if self.labels is None:
+            what = f"target mean {self.targets.mean():.2f}, sd {self.targets.std():.2f}"
+        else:
+            what = f"{len(self.labels)} classes ({listed(self.labels)})"
+        return (
+            f"Data({self.name!r}: {len(self):,} texts, {self.task}, {what}; {self.num_folds} folds, "
+            f"seed {self.seed}; duplicates: {self.num_duplicates})"
+        )
+
+    def split(self, fold: int) -> Split:
+        """Return the rows of the three parts of a fold.
+
+        test = fold `fold`, validation = fold (fold + 1) % num_folds, train = all others: with 5 folds 20, 20
+        and 60 % of the rows. Raises DataError for a fold outside 0..num_folds-1.
+        """
+        if not is_int(fold) or not 0 <= fold < self.num_folds:
+            raise DataError(f"fold is {fold!r}; {self.name} has folds 0 to {self.num_folds - 1}")
+        test = self.folds == fold
+        validation = self.folds == (fold + 1) % self.num_folds
+        train, validation, test = (np.flatnonzero(part) for part in (~(test | validation), validation, test))
+        if self.sample is not None:
+            n, seed = self.sample
+            train = np.sort(np.random.default_rng(seed).permutation(train)[:n])
+        return Split(train, validation, test)
+
+    def few_samples(self, n: int, seed: int = 0) -> Data:
+        """Return the same data with n training rows in every fold, drawn at random; validation and test stay whole.
+
+        The n rows of a seed are among the m > n rows of that seed, so a larger sample adds to a smaller one. This is
+        how Zhang et al. (2021), "Revisiting few-sample BERT fine-tuning", make small data out of large. Raises
+        DataError if a fold has fewer training rows.
+        """
+        fewest = min(len(dataclasses.replace(self, sample=None).split(fold).train) for fold in range(self.num_folds))
+        if not is_int(n) or not 1 <= n <= fewest:
+            raise DataError(f"n: {n!r} is out of range; {self.name} has 1 to {fewest} training rows in every fold")
+        if not is_int(seed) or seed < 0:
+            raise DataError(f"seed: {seed!r} is out of range; give a whole number, 0 or more")
+        digest = hashlib.sha256(f"{self.fingerprint} {n} {seed}".encode()).hexdigest()
+        return dataclasses.replace(self, sample=(int(n), int(seed)), fingerprint=digest)
+
+    def tokenise(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> datasets.Dataset:
+        """Return the tokenised texts: one row a text, cut at max_length tokens, not padded, in memory only.
+
+        Columns: what the tokenizer gives (input_ids, ...) as int32 lists, without attention_mask (nothing is
+        padded yet; the collator adds it); `length` in tokens, special ones counted; `label`, float32 or int64
+        class ids. The result is kept: a second call with the same tokenizer and max_length returns the same
+        object. Raises DataError if max_length leaves no room for a text, or if the tokenizer makes no token
+        of one.
+        """
+        return self._tokens(tokenizer, max_length)[0]
+
+    def share_truncated(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> float:
+        """Return the share of texts, 0 to 1, that lose their end at max_length tokens."""
+        return self._tokens(tokenizer, max_length)[1]
+
+    def _tokens(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[datasets.Dataset, float]:
+        check_max_length(tokenizer, max_length)
+        name = tokenizer.name_or_path or tokenizer  # one built in memory has no name
+        key = (name, type(tokenizer).__name__, len(tokenizer), tokenizer.truncation_side, max_length)
+        if key not in self._tokenised:
+            self._tokenised[key] = tokenise(
+                self.name, self.texts, self.targets, tokenizer, max_length, self.fingerprint
+            )
+        return self._tokenised[key]
+
+
+def load_data(
+    source: str | os.PathLike[str] | pd.DataFrame = "passages",
+    *,
+    text: str | None = None,
+    target: str | None = None,
+    task: str | None = None,
+    num_folds: int = 5,
+    seed: int = 3377,
+) -> Data:
+    """Load a built-in set, a file or a DataFrame, check every row, and assign the folds.
+
+    source: "passages" (comes with the package), "clear" (downloaded on first use), "commonlit" (Kaggle's
+        train.csv in the folder that the environment variable FTLAB_DATA names), "rotten_tomatoes" (Hugging
+        Face hub); or a .csv, .tsv, .parquet, .jsonl, .ndjson, .json or .xlsx file, in UTF-8 where it is text;
+        or a pandas DataFrame. FTLAB_DATA is searched before anything is downloaded.
+    text, target: the columns' names. Without them a column named as in TEXT_NAMES or TARGET_NAMES is taken,
+        whatever its case; two that fit are an error, never a guess.
+    task: "regression" or "classification". Without it, targets are classes if most of them are not numbers,
+        if they are truth values, if they are whole numbers with two different values, or if they are whole
+        numbers in a column named as in CLASS_NAMES with at most MAX_CLASS_IDS different values. All others
+        are regression.
+    num_folds: 3 or more.  seed: shuffles the rows before they are dealt out to the folds.
+
+    Folds are the article's: shuffle, cut the target into floor(1 + log2 n) bins of equal width (a class is
+    its own bin), stratified k-fold over the bins. Rows with the same text always share a fold. A file with
+    CommonLit's columns loses its reference row (target 0, standard error 0), as in the article.
+
+    Raises DataError, which names file, column, row and remedy. Warns if the standard deviation of a
+    regression target is below 0.1 or above 10.
+    """
+    _check_arguments(task, num_folds, seed)
+    table = read_table(source)
+    text = choose_column(table, "text", text or table.text, TEXT_NAMES)
+    target = choose_column(table, "target", target or table.target, TARGET_NAMES)
+    if text == target:
+        raise DataError(f"{table.name}: text and target are both column {text!r}; name two different columns")
+    frame = table.frame
+    texts = checked_texts(table, text)
+    values = frame[target].tolist()
+    task = task or (table.task if target == table.target else None) or infer_task(target, values)
+    labels = None
+    if task == "regression":
+        targets = regression_targets(table, target, values)
+    else:
+        targets, labels = classification_targets(table, target, values)
+    # A built-in set's standard errors belong to its own target, not to another column chosen in its place.
+    errors = standard_errors_of(frame) if table.target in (None, target) else None
+
+    if COMMONLIT_COLUMNS <= set(frame.columns) and target == "target" and errors is not None:
+        kept = np.flatnonzero((targets != 0) | (errors != 0))
+        frame = frame.iloc[kept].reset_index(drop=True)
+        texts, targets, errors = [texts[i] for i in kept], targets[kept], errors[kept]
+
+    if labels is None:
+        check_spread(table.name, targets)
+    groups = text_groups(texts)
+    folds = assign_folds(table.name, targets, labels, groups, num_folds, seed)
+    return Data(
+        name=table.name,
+        task=task,
+        texts=texts,
+        targets=targets,
+        labels=labels,
+        frame=frame,
+        standard_errors=errors,
+        folds=folds,
+        num_folds=num_folds,
+        seed=seed,
+        num_duplicates=len(texts) - len(np.unique(groups)),
+        fingerprint=_fingerprint(texts, targets, task, labels, folds),
+    )
+
+
+def _check_arguments(task: str | None, num_folds: int, seed: int) -> None:
+    if task not in (None, "regression", "classification"):
+        raise DataError(f"task is {task!r}; it must be 'regression', 'classification' or None (inferred)")
+    if not is_int(num_folds) or num_folds < 3:
+        raise DataError(
+            f"num_folds is {num_folds!r}; it must be a whole number of 3 or more: one fold for test, one for "
+            "validation, the rest for training"
+        )
+    if not is_int(seed) or not 0 <= seed < 2**32:
+        raise DataError(f"seed is {seed!r}; it must be a whole number from 0 to 2**32 - 1")
+
+
+def _fingerprint(texts: list[str], targets: np.ndarray, task: str, labels: list[str] | None, folds: np.ndarray) -> str:
+    digest = hashlib.sha256(json.dumps([task, labels, len(texts)]).encode())
+    for text in texts:
+        encoded = text.encode()
+        # The length in front keeps a text from borrowing from its neighbour.
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    for values in (targets, folds):
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()

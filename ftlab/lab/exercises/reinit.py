@@ -1,0 +1,76 @@
+"""The exercises of notebook 04_reinit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftlab.errors import ExerciseError
+from ftlab.lab.exercises.base import exercise, function, number
+from ftlab.recipe import Recipe
+
+
+@exercise("04.1")
+def _fresh_parameters(answer: Any) -> tuple[bool, str]:
+    """How many parameters of roberta-base start afresh with its top five layers and its pooler?"""
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    with torch.device("meta"):  # shapes without memory; the configuration's defaults are the base size
+        model = RobertaModel(RobertaConfig())
+    layer, pooler = (sum(p.numel() for p in m.parameters()) for m in (model.encoder.layer[0], model.pooler))
+    total = sum(p.numel() for p in model.parameters())
+    given, right = number("04.1", answer), 5 * layer + pooler
+    if given == right:
+        return True, f"{right:,} of the backbone's parameters: {right / total:.0%} of all, the word table included."
+    if given == 5 * layer:
+        return False, "These are the five layers; the pooler goes with them."
+    return False, "One layer: six matrices and their biases, two LayerNorms with scale and shift. Then the pooler."
+
+
+@exercise("04.2")
+def _stayed(answer: Any) -> tuple[bool, str]:
+    """A function stayed(before, after) -> names of the tensors that are equal bit for bit, tried on random tensors."""
+    import torch
+
+    stayed = function("04.2", answer)
+    before = {name: torch.randn(40, 30) for name in ("same", "nudged", "shuffled", "fresh", "also same")}
+    after = {name: tensor.clone() for name, tensor in before.items()}
+    after["nudged"][7, 7] = torch.nextafter(after["nudged"][7, 7], torch.tensor(torch.inf))
+    after["shuffled"] = after["shuffled"].flip(0)
+    after["fresh"] = torch.randn(40, 30)
+    for wanted in (["also same", "same"], []):
+        given = stayed(before, after)
+        if isinstance(given, str) or not hasattr(given, "__iter__"):
+            raise ExerciseError(f"04.2: wants a function that returns names, got {type(given).__name__}")
+        given = sorted(map(str, given))
+        if given != wanted:
+            return False, (
+                f"For five tensors called {', '.join(before)} your function gives {given}; {wanted} was wanted. "
+                "The nudged one differs in the last bit of a single weight."
+            )
+        before, after = ({k: d[k] for k in ("nudged", "shuffled", "fresh")} for d in (before, after))
+    return True, "It tells a weight that moved by one bit from one that stayed. Such a test would have caught the trap."
+
+
+@exercise("04.3")
+def _largest_start(answer: Any) -> tuple[bool, str]:
+    """The recipe with the most fresh layers of MiniLM for which less than 30 % of all parameters start afresh."""
+    if not isinstance(answer, Recipe):
+        raise ExerciseError(f"04.3: wants a Recipe, got {type(answer).__name__}; start from ft.Recipe().but(...)")
+    from ftlab.models import layer_map, load_model
+
+    layers = layer_map(load_model(Recipe()))
+    counts = layers.counts()
+    pooler = sum(p.numel() for p in layers.pooler.parameters())
+    top = [counts[name] for name in reversed(layers.layers[1:-1])]
+    shares = [0.0] + [(pooler + sum(top[:n])) / sum(counts.values()) for n in range(1, len(top) + 1)]
+    right = max(n for n, share in enumerate(shares) if share < 0.3)
+    given = answer.reinit_layers
+    if given >= len(shares):
+        return False, f"Your recipe asks for {given} fresh layers; MiniLM has {len(top)}."
+    if given != right:
+        verdict = "too many" if given > right else "one more still fits"
+        return False, f"With {given} fresh layers the share is {shares[given]:.1%}: {verdict}."
+    if changed := set(answer.diff(Recipe())) - {"reinit_layers"}:
+        return False, f"The number of layers is right; leave {', '.join(sorted(changed))} at the default."
+    return True, f"{right} fresh layers and the pooler are {shares[right]:.1%} of all parameters."

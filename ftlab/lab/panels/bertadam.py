@@ -1,0 +1,167 @@
+"""The panel of notebook 09: BERT's own schedules, and the rate that its optimizer makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ftlab.bert_schedules import BERT_SCHEDULES, missing_correction
+from ftlab.lab import plots, svg
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.recipe import Recipe
+from ftlab.schedules import LRSchedule, preview, schedule_arguments
+
+
+class BertAdamPanel(Panel):
+    """Move the schedule, the warm-up and the schedule's own arguments; see the rate as scheduled and as it is in
+    effect, given that BertAdam does not correct the bias of its averages.
+
+    In effect means: the rate at which AdamW, which corrects it, would move as far. The scheduled rate is
+    `ftlab.preview`, so what you see is what `fit` applies. Only the controls that the schedule takes are shown.
+    steps_per_epoch: optimizer updates an epoch (27 for `passages` with batches of 16). num_layers: only for a model
+    that is not known here.
+    """
+
+    title = "BertAdam: rate scheduled and in effect"
+
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+        if recipe is None:
+            recipe = Recipe(optimizer="bertadam", schedule="warmup_linear", warmup=0.1)
+        self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
+        total = recipe.epochs * steps_per_epoch
+        first = {key: value for name in BERT_SCHEDULES for key, value in schedule_arguments(name).items()}
+        if recipe.schedule in BERT_SCHEDULES:
+            first |= recipe.schedule_args
+        self.optimizer = Choice(
+            "optimizer",
+            "optimizer",
+            recipe.optimizer,
+            list(dict.fromkeys(["bertadam", "adamw", recipe.optimizer])),
+            help="bertadam leaves the bias correction out, adamw has it",
+        )
+        self.schedule = Choice(
+            "schedule",
+            "schedule",
+            recipe.schedule,
+            list(dict.fromkeys([*BERT_SCHEDULES, recipe.schedule])),
+            help="how the rate rises and falls; each rises over the warm-up",
+        )
+        self.warmup, self.warmup_steps = fields.warmup(recipe, total)
+        self.epochs = fields.epochs(recipe, 1 if recipe.swa_start is None else int(recipe.swa_start) + 1)
+        self.lr = fields.lr(recipe)
+        self.decay_rate = Number(
+            "decay_rate",
+            "decay rate",
+            first["decay_rate"],
+            0.01,
+            1,
+            step=0.01,
+            help="of the exponential decays: the factor by which the rate falls every so many steps",
+        )
+        self.decay_steps = Number(
+            "decay_steps",
+            "decay steps",
+            first["decay_steps"],
+            1,
+            500,
+            optional="in steps",
+            start=27,
+            step=1,
+            help="of the exponential decays: so many steps; off: the whole decay, so that it ends at the decay rate",
+        )
+        self.degree = Number(
+            "degree",
+            "degree",
+            first["degree"],
+            0.25,
+            6,
+            step=0.25,
+            help="of warmup_exp_decay_exp: power of the rise; of warmup_exp_decay_poly: power of the fall",
+        )
+        self.warm_degree = Number(
+            "warm_degree",
+            "degree of the rise",
+            first["warm_degree"],
+            0.25,
+            6,
+            step=0.25,
+            help="of warmup_exp_decay_poly: power of the rise",
+        )
+        self.b1 = Choice("b1", "b1", 0.9, [0.0, 0.5, 0.8, 0.9, 0.95, 0.99],
+                         help="share of the old in the average of gradients; no field of a recipe")  # fmt: skip
+        self.b2 = Choice("b2", "b2", 0.999, [0.9, 0.95, 0.98, 0.99, 0.999, 0.9999],
+                         help="share of the old in the average of squared gradients; no field of a recipe")  # fmt: skip
+        planned = [self.optimizer, self.schedule, self.warmup, self.warmup_steps, self.epochs, self.lr]
+        own = [self.decay_rate, self.decay_steps, self.degree, self.warm_degree]
+        super().__init__(recipe, [*planned, *own, self.b1, self.b2])
+
+    def arguments(self, schedule: str) -> dict[str, Any]:
+        """Return a schedule's arguments as the controls have them, those at their default left out."""
+        given = self.base.schedule_args if schedule == self.base.schedule else {}
+        if schedule not in BERT_SCHEDULES:
+            return dict(given)
+        values = {name: (self.controls[name].value, default) for name, default in schedule_arguments(schedule).items()}
+        return {name: value for name, (value, default) in values.items() if name in given or value != default}
+
+    def adapt(self) -> None:
+        """Keep the warm-up inside the run; show only the controls that the schedule takes."""
+        self.warmup_steps.set_range(0, self.epochs.value * self.steps_per_epoch)
+        self.warmup.enable(self.warmup_steps.value is None)
+        for control in (self.b1, self.b2):
+            control.list.disabled = self.optimizer.value != "bertadam"
+        used = schedule_arguments(self.schedule.value) if self.schedule.value in BERT_SCHEDULES else {}
+        for control in (self.decay_rate, self.decay_steps, self.degree, self.warm_degree):
+            control.widget.layout.display = None if control.name in used else "none"
+
+    def changes(self) -> dict[str, Any]:
+        """Return the recipe's fields that the controls decide."""
+        steps = self.warmup_steps.value
+        return {
+            **super().changes(),
+            "warmup": self.warmup.value if steps is None else steps,
+            "schedule_args": self.arguments(self.schedule.value),
+        }
+
+    def preview(self, recipe: Recipe) -> tuple[LRSchedule, np.ndarray]:
+        """Compute the rate at every step, and by what the optimizer multiplies it in effect."""
+        schedule = preview(recipe, self.steps_per_epoch, num_layers=self.num_layers)
+        corrected = recipe.optimizer != "bertadam"
+        factor = missing_correction(schedule.steps, self.b1.value, self.b2.value)
+        return schedule, np.ones_like(factor) if corrected else factor
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the rate, scheduled and in effect, and below the factor between the two, as SVG text."""
+        schedule, factor = self.preview(recipe)
+        rates, factors = plots.effective_lines(schedule, factor)
+        farther = plots.how_much_farther(schedule, factor)
+        common = {
+            "label": plots.describe_effective(schedule, factor),
+            "x_label": f"step ({schedule.steps_per_epoch} an epoch)",
+            "width": 580,
+            "x_range": (0, schedule.total_steps),
+        }
+        upper = svg.line_chart(
+            rates,
+            title=f"Rate, {recipe.schedule}" + (f": {farther:.2f} times as much in effect" if farther > 1 else ""),
+            y_label="rate",
+            height=320,
+            y_range=(0, 1.08 * max(float(line.y.max()) for line in rates) or 1.0),
+            marks=plots.schedule_marks(schedule),
+            empty="every rate is 0",
+            **common,
+        )
+        lower = svg.line_chart(
+            factors,
+            title=f"How many times as large, {recipe.optimizer}",
+            y_label="factor",
+            height=220,
+            y_range=(0, 1.08 * max(1.0, float(factor.max()))),
+            **common,
+        )
+        return upper + lower
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return the same as a matplotlib figure."""
+        return plots.plot_effective(*self.preview(recipe))

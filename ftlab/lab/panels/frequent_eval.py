@@ -1,0 +1,220 @@
+"""The panel of notebook 06: when a run looks at the validation part, which look it keeps, how much of it is luck."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftlab.lab import plots, svg
+from ftlab.lab.panels.base import Number, Panel
+from ftlab.recipe import Recipe
+from ftlab.study.optimism import expected_minimum, kept_looks, optimism
+from ftlab.techniques.frequent_eval import is_evaluation_step
+
+SEED = 3  # an example in which the kept look is neither the first nor the last
+DRAWS = 200_000  # what a simulation may draw and still be quick
+
+
+def true_quality(epoch: np.ndarray) -> np.ndarray:
+    """Return the invented true RMSE after so many epochs: a steep fall, a slow one, and a floor at 0.32."""
+    return 0.32 + 0.1 * np.exp(-epoch / 1.5) + 0.55 * np.exp(-epoch / 0.3)
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a panel draws: the looks really taken, and the optimism that their number brings on average.
+
+    steps, quality, scores: (k,) of the looks taken. kept: number of the look kept. stopped: whether patience ended the
+    run. expected: (k,) optimism on this curve by number of looks; luck: that were all looks equally good, after the
+    numbers of looks in `counts`.
+    """
+
+    steps: np.ndarray
+    quality: np.ndarray
+    scores: np.ndarray
+    kept: int
+    stopped: bool
+    expected: np.ndarray
+    counts: np.ndarray
+    luck: np.ndarray
+
+
+class FrequentEvalPanel(Panel):
+    """Move how often a run looks, its patience, the noise of a look and the length; see which look wins by luck.
+
+    The curve is invented, so that the true quality of every checkpoint is known; its noise and the simulation are
+    seeded, and a look keeps its noise however many others there are. steps_per_epoch: optimizer updates an epoch (27
+    for `passages` with batches of 16).
+    """
+
+    title = "Looks at the validation part"
+
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        self.steps_per_epoch = steps_per_epoch
+        self.eval_every = Number(
+            "eval_every",
+            "look every",
+            recipe.eval_every,
+            1,
+            100,
+            integer=True,
+            optional="x steps",
+            start=10,
+            help="steps between looks, besides the ends of epochs; off: only the ends of epochs",
+        )
+        self.patience = Number(
+            "patience",
+            "patience",
+            recipe.patience,
+            1,
+            60,
+            integer=True,
+            optional="stop early",
+            start=5,
+            help="looks in a row without a new best after which the run stops; off: never",
+        )
+        self.noise = Number(
+            "noise",
+            "noise of a look",
+            0.01,
+            0,
+            0.05,
+            step=0.001,
+            help="standard deviation of what one look does not share with the others, in RMSE; no field of a recipe",
+        )
+        # Averaging and a warm-up in steps, which this panel does not move, must still fit into the run.
+        first = 1 if recipe.swa_start is None else math.floor(recipe.swa_start) + 1
+        if isinstance(recipe.warmup, int):
+            first = max(first, math.ceil(recipe.warmup / steps_per_epoch))
+        self.epochs = Number(
+            "epochs",
+            "epochs",
+            recipe.epochs,
+            min(first, recipe.epochs),
+            20,
+            integer=True,
+            help="passes over the training part",
+        )
+        super().__init__(recipe, [self.eval_every, self.patience, self.noise, self.epochs])
+
+    def example(self, recipe: Recipe) -> Example:
+        """Take the recipe's looks at the invented curve, until the end or until patience is exhausted."""
+        total = recipe.epochs * self.steps_per_epoch
+        plan = {"eval_every": recipe.eval_every, "steps_per_epoch": self.steps_per_epoch, "total_steps": total}
+        steps = np.array([step for step in range(1, total + 1) if is_evaluation_step(step, **plan)])
+        quality = true_quality(steps / self.steps_per_epoch)
+        noise = self.noise.value
+        scores = quality + noise * np.random.default_rng(SEED).standard_normal(total)[steps - 1]
+
+        kept = kept_looks(scores, recipe.patience)
+        waited = np.arange(len(steps)) - kept
+        enough = np.flatnonzero(waited >= (recipe.patience or len(steps)))
+        taken = enough[0] + 1 if len(enough) else len(steps)
+        runs = min(5000, max(400, DRAWS // len(steps)))
+        counts = np.unique(np.geomspace(1, taken, 60).round().astype(int))
+        return Example(
+            steps=steps[:taken],
+            quality=quality[:taken],
+            scores=scores[:taken],
+            kept=int(kept[-1]),
+            stopped=bool(taken < len(steps)),
+            expected=optimism(quality, noise=noise, patience=recipe.patience, runs=runs)[:taken],
+            counts=counts,
+            luck=-noise * expected_minimum(counts),
+        )
+
+    def lines(self, seen: Example, recipe: Recipe) -> tuple[list[svg.Line], list[svg.Line], tuple[float, float]]:
+        """Return the lines of the curve, those of the optimism, and the range of scores worth showing."""
+        total = recipe.epochs * self.steps_per_epoch
+        # From the end of the first epoch on: the steep fall before it would flatten everything else.
+        worst = float(true_quality(np.array(1.0))) + 3 * self.noise.value
+        low = min(float(seen.scores.min()), float(seen.quality.min()))
+        frame = (low - 0.06 * (worst - low), max(worst, float(seen.scores[seen.kept])) + 0.005)
+        grid = np.linspace(0, total, 200)
+        truth = true_quality(grid / self.steps_per_epoch)
+        at = seen.steps[[seen.kept]]
+        example = [
+            svg.Line("truth", grid, np.where(truth <= frame[1], truth, np.nan), svg.BLUE, "6 3", 1.6),
+            svg.Line(
+                "looks",
+                seen.steps,
+                np.where(seen.scores <= frame[1], seen.scores, np.nan),
+                svg.GREY,
+                width=1.2,
+                dots=len(seen.steps) <= 80,
+            ),
+            svg.Line(f"kept {seen.scores[seen.kept]:.3f}", at, seen.scores[[seen.kept]], svg.ORANGE, dots=True),
+        ]
+        number = svg.thin(np.arange(1, len(seen.steps) + 1), seen.expected)
+        one = len(seen.steps) == 1
+        luck = [
+            svg.Line("all looks equally good", seen.counts, seen.luck, svg.GREY, "6 3", 1.8, dots=one),
+            svg.Line(f"this curve {_at_least_0(seen.expected[-1])}", *number, svg.ORANGE, width=2.2, dots=one),
+        ]
+        return example, luck, frame
+
+    def marks(self, seen: Example, recipe: Recipe) -> list[svg.Mark]:
+        """Return the vertical lines: the early stop, and (faint) the ends of epochs."""
+        ends = range(self.steps_per_epoch, recipe.epochs * self.steps_per_epoch, self.steps_per_epoch)
+        return [svg.Mark(int(seen.steps[-1]), "stops")] * seen.stopped + [svg.Mark(step) for step in ends]
+
+    def describe(self, seen: Example) -> str:
+        """Say in words what the pictures show."""
+        kept, looks = seen.kept, len(seen.steps)
+        number = f"{looks} {'look' if looks == 1 else 'looks'}{', then an early stop' if seen.stopped else ''}"
+        return (
+            f"{number}. The look kept, after step {seen.steps[kept]}, scores {seen.scores[kept]:.3f}; its true quality "
+            f"is {seen.quality[kept]:.3f}. On average over many such runs the kept score flatters by "
+            f"{_at_least_0(seen.expected[-1])}; were all looks equally good, by {_at_least_0(seen.luck[-1])}."
+        )
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the example's curve and, below, the expected optimism by number of looks, as SVG text."""
+        seen = self.example(recipe)
+        example, luck, frame = self.lines(seen, recipe)
+        curve = svg.line_chart(
+            example,
+            title=f"{self.title}: {len(seen.steps)} in {seen.steps[-1]} steps",
+            label=self.describe(seen),
+            x_label=f"step ({self.steps_per_epoch} an epoch)",
+            y_label="validation RMSE",
+            width=580,
+            height=300,
+            x_range=(0, recipe.epochs * self.steps_per_epoch),
+            y_range=frame,
+            marks=self.marks(seen, recipe),
+        )
+        chance = svg.line_chart(
+            luck,
+            title="How far the best score flatters, on average",
+            label=self.describe(seen),
+            x_label="looks taken",
+            y_label="RMSE",
+            width=580,
+            height=220,
+            x_range=(1, max(2, len(seen.steps))),
+            y_range=(0, 1.1 * max(0.001, float(seen.luck.max()), float(seen.expected.max()))),
+        )
+        return curve + chance
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return the example's curve and the expected optimism as a matplotlib figure."""
+        seen = self.example(recipe)
+        example, luck, frame = self.lines(seen, recipe)
+        return plots.plot_look_example(
+            example,
+            luck,
+            steps=recipe.epochs * self.steps_per_epoch,
+            looks=len(seen.steps),
+            marks=self.marks(seen, recipe),
+            y_range=frame,
+            sentence=self.describe(seen),
+        )
+
+
+def _at_least_0(value: float) -> str:
+    """Write an optimism without the sign that a simulation may give to what is 0."""
+    return f"{max(0.0, float(value)):.3f}"

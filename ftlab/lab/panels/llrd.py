@@ -1,0 +1,159 @@
+"""The panel of notebook 02: one rate a layer, by decay or by groups of layers, seen by layer and by step at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ftlab.lab import plots, svg
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.recipe import Recipe
+from ftlab.schedules import LRSchedule, layer_rates, preview
+from ftlab.techniques.llrd import CONVENTIONS, convention_rates
+
+
+def spread_rates(lowest: float, highest: float, groups: int) -> tuple[float, ...]:
+    """Spread rates in equal ratios from `lowest` to `highest`, both included, rounded to four digits; one: `highest`.
+
+    With equal ratios the groups do in a few stairs what a decay does layer by layer. From 0 no ratio leads upwards, so
+    the steps are equal; a lowest rate above the highest counts as the highest.
+    """
+    if groups == 1 or lowest >= highest:
+        return (highest,) * groups
+    between = (np.geomspace if lowest > 0 else np.linspace)(lowest, highest, groups)[1:-1]
+    return (lowest, *(float(f"{rate:.4g}") for rate in between), highest)
+
+
+class LLRDPanel(Panel):
+    """Move the decay, the rates of top layer and head, or cut the layers into groups; see every layer's rate.
+
+    Without groups the rates follow the decay; with groups they are spread in equal ratios from the lowest rate to that
+    of the top layer. The bars are the full rates, the lines `ftlab.preview`: what `fit` applies. `convention` marks on
+    the bars what the same numbers would mean elsewhere. steps_per_epoch: optimizer updates an epoch. num_layers: only
+    for a model that is not known here.
+    """
+
+    title = "Rate by layer and by step"
+
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        self.steps_per_epoch = steps_per_epoch
+        first = preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers)
+        self.num_layers = len(first.layers) - 2
+        given = recipe.group_lrs
+        self.layer_decay = fields.layer_decay(recipe)
+        self.lr = fields.lr(recipe, "top rate (lr)")
+        self.head_lr = fields.head_lr(recipe)
+        self.groups = Number(
+            "groups",
+            "groups of layers",
+            None if given is None else len(given),
+            1,
+            self.num_layers,
+            integer=True,
+            optional="in groups",
+            start=min(3, self.num_layers),
+            help="equal groups that share a rate, in place of the decay; rates in equal ratios from lowest to top",
+        )
+        self.lowest_lr = Number(
+            "lowest_lr",
+            "lowest rate",
+            given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
+            **fields.RATES,
+            help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
+        )
+        self.convention = Choice(
+            "convention",
+            "compare with",
+            None,
+            {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
+            help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
+        )
+        self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
+        controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr, self.convention]
+        super().__init__(recipe, [*controls, self.log_axis])
+
+    def adapt(self) -> None:
+        """Switch off what another control makes meaningless."""
+        grouped = self.groups.value is not None
+        self.layer_decay.enable(not grouped)
+        self.lowest_lr.enable(grouped and self.groups.value > 1)
+        self.convention.list.disabled = grouped
+
+    def changes(self) -> dict[str, Any]:
+        """Return the recipe's fields that the controls decide.
+
+        Rates of groups that the first recipe gives stay as they are until the controls that make them are moved.
+        """
+        made_from = (self.groups, self.lowest_lr, self.lr)
+        if self.groups.value is None:
+            group_lrs = None
+        elif all(control.value == control.default for control in made_from):
+            group_lrs = self.base.group_lrs
+        else:
+            group_lrs = spread_rates(self.lowest_lr.value, self.lr.value, self.groups.value)
+        decay = self.layer_decay.value if group_lrs is None else 1.0
+        return {**super().changes(), "layer_decay": decay, "group_lrs": group_lrs}
+
+    def preview(self, recipe: Recipe) -> LRSchedule:
+        """Compute the rates to draw: at most 300 steps, corners included."""
+        return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
+
+    def rates(self, recipe: Recipe) -> np.ndarray:
+        """Compute the full rate of every layer: shape (L + 2,), embeddings first, head last."""
+        return layer_rates(
+            self.num_layers,
+            lr=recipe.lr,
+            head_lr=recipe.head_lr,
+            layer_decay=recipe.layer_decay,
+            group_lrs=recipe.group_lrs,
+        )
+
+    def compared(self, recipe: Recipe) -> dict[str, Any]:
+        """Return the rates of the other convention and its name; none while the layers are in groups."""
+        name = self.convention.value
+        if name is None or recipe.group_lrs is not None:
+            return {"others": None, "name": ""}
+        rates = convention_rates(name, self.num_layers, lr=recipe.lr, layer_decay=recipe.layer_decay)
+        return {"others": rates, "name": name}
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the rate by layer as bars and, below, by step as lines: two pictures as SVG text."""
+        schedule, rates, log = self.preview(recipe), self.rates(recipe), self.log_axis.value
+        compared = self.compared(recipe)
+        bars = svg.bar_chart(
+            schedule.layers[::-1],
+            rates[::-1],
+            title="Full rate of every layer" + (f"; stroke: {compared['name']}" if compared["name"] else ""),
+            label=plots.describe_layer_rates(schedule.layers, rates, **compared),
+            x_label="rate",
+            colours=[*svg.depth_colours(len(rates) - 1), svg.ORANGE][::-1],
+            notes=[svg.number(rate) for rate in rates[::-1]],
+            strokes=None if compared["others"] is None else compared["others"][::-1],
+            width=580,
+            height=min(76 + 19 * len(rates), 420),
+            log_x=log,
+            empty="every rate is 0",
+        )
+        lines = svg.line_chart(
+            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
+            title="Rate of every layer by step",
+            label=plots.describe(schedule),
+            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
+            y_label="rate",
+            width=580,
+            height=280,
+            x_range=(0, schedule.total_steps),
+            y_range=None if log else (0, 1.08 * float(schedule.lr.max()) or 1.0),
+            log_y=log,
+            marks=plots.schedule_marks(schedule),
+            empty="every rate is 0",
+        )
+        return bars + lines
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return bars and lines side by side as a matplotlib figure."""
+        compared = self.compared(recipe)
+        return plots.plot_layer_rates(self.preview(recipe), self.rates(recipe), **compared, log=self.log_axis.value)

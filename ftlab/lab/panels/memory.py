@@ -1,0 +1,162 @@
+"""The panel of notebook 08 on memory: what a training step holds, and which GPU has room for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftlab.errors import RecipeError
+from ftlab.lab import plots, svg
+from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.recipe import Recipe
+from ftlab.tuning.memory import (
+    ARCHITECTURES,
+    OPTIMIZER_STATES,
+    Architecture,
+    MemoryEstimate,
+    estimate_memory,
+    readable,
+)
+
+
+class MemoryPanel(Panel):
+    """Move the model, batch, length, accumulation, optimizer and precision; see what a training step holds, part by
+    part, and how its peak grows with the batch, beside the sizes of common GPUs.
+
+    The numbers are `ftlab.estimate_memory`. Batch size and accumulation are two ways to one effective batch: the first
+    costs memory, the second only time. architecture: the sizes of recipe.model, if it is none of
+    `ftlab.tuning.memory.ARCHITECTURES`.
+
+    Raises RecipeError for a model of unknown sizes.
+    """
+
+    title = "Memory of a training step"
+
+    def __init__(self, recipe: Recipe | None = None, architecture: Architecture | None = None) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        self.architectures = dict(ARCHITECTURES)
+        if architecture is not None:
+            self.architectures[recipe.model] = architecture
+        if recipe.model not in self.architectures:
+            raise RecipeError(
+                f"model: the sizes of {recipe.model!r} are not known here; known: {', '.join(ARCHITECTURES)}. For "
+                "another one give architecture=ftlab.tuning.memory.Architecture.of(its configuration)"
+            )
+        self.model = Choice("model", "model", recipe.model, tuple(self.architectures), help="whose sizes are used")
+        self.batch_size = Number(
+            "batch_size",
+            "batch size",
+            recipe.batch_size,
+            1,
+            256,
+            integer=True,
+            help="texts in one forward and backward pass; activations grow with it, nothing else does",
+        )
+        self.max_length = Number(
+            "max_length",
+            "length",
+            recipe.max_length,
+            4,
+            512,
+            integer=True,
+            help="tokens that every text of the batch is padded to",
+        )
+        self.gradient_accumulation_steps = Number(
+            "gradient_accumulation_steps",
+            "accumulation",
+            recipe.gradient_accumulation_steps,
+            1,
+            64,
+            integer=True,
+            help="batches whose gradients make one update: the way to a large effective batch on a small GPU",
+        )
+        self.optimizer = Choice(
+            "optimizer",
+            "optimizer",
+            recipe.optimizer,
+            tuple(OPTIMIZER_STATES),
+            help="AdamW and BertAdam keep two numbers for every parameter, plain SGD none",
+        )
+        self.precision = Choice(
+            "precision",
+            "precision",
+            "fp32",
+            {"32 bits": "fp32", "mixed, bf16": "bf16", "mixed, fp16": "fp16", "all in bf16": "pure bf16"},
+            help="mixed: 16 bits in the matrix products, 32 for weights, gradients and states",
+        )
+        self.checkpointing = Switch(
+            "checkpointing",
+            "gradient checkpointing",
+            False,
+            help="keep each layer's input alone and compute the rest anew in the backward pass: about a third slower",
+        )
+        self.swa = Switch(
+            "swa", "averaged weights (SWA)", recipe.swa_start is not None, help="a second copy of the weights"
+        )
+        batch = [self.batch_size, self.max_length, self.gradient_accumulation_steps]
+        switches = [self.precision, self.checkpointing, self.swa]
+        super().__init__(recipe, [self.model, *batch, self.optimizer, *switches])
+
+    def changes(self) -> dict[str, Any]:
+        """Return the recipe's fields that the controls decide; averaging begins with the last epoch, if newly on."""
+        start = None
+        if self.swa.value:
+            start = self.base.epochs - 1 if self.base.swa_start is None else self.base.swa_start
+        return {**super().changes(), "swa_start": start}
+
+    def estimate(self, recipe: Recipe, batch_size: int | None = None) -> MemoryEstimate:
+        """Work out the memory of the recipe, at another batch size if one is given."""
+        return estimate_memory(
+            self.architectures[recipe.model],
+            batch_size=batch_size or recipe.batch_size,
+            length=recipe.max_length,
+            optimizer=recipe.optimizer,
+            precision=self.precision.value,
+            checkpointing=self.checkpointing.value,
+            swa=recipe.swa_start is not None,
+            accumulate=recipe.gradient_accumulation_steps > 1,
+        )
+
+    def summary(self, recipe: Recipe) -> str:
+        """Say which GPU has room, and how many texts make an update."""
+        estimate = self.estimate(recipe)
+        room = f"fits a GPU of {estimate.fits} GB" if estimate.fits else "too much for a GPU of 80 GB"
+        effective = recipe.batch_size * recipe.gradient_accumulation_steps
+        return f"{readable(estimate.peak)} at most: {room}; {effective} texts an update"
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the parts and the peak as bars and, below, the peak by batch size, as SVG text."""
+        estimate = self.estimate(recipe)
+        names, values, looks = plots.memory_bars(estimate)
+        bars = svg.bar_chart(
+            names,
+            values,
+            title=self.summary(recipe),
+            label=plots.describe_memory(estimate, recipe.model),
+            x_label="GB",
+            colours=[colour for colour, _ in looks],
+            notes=[readable(1e9 * value) for value in values],
+            width=580,
+            height=76 + 20 * 8,  # as many bars as there can be, so that the picture below keeps its place
+        )
+        sizes, peaks = self._by_batch_size(recipe)
+        lines = plots.memory_lines(sizes, peaks)
+        growth = svg.line_chart(
+            lines,
+            title="most at one moment, by batch size",
+            x_label="batch size",
+            y_label="GB",
+            width=580,
+            height=270,
+            y_range=(0.0, 1.2 * max(line.y.max() for line in lines)),  # room for the mark
+            marks=[svg.Mark(recipe.batch_size, f"batch {recipe.batch_size}")],
+        )
+        return bars + growth
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return parts and growth as a matplotlib figure."""
+        sizes, peaks = self._by_batch_size(recipe)
+        return plots.plot_memory_setting(self.estimate(recipe), sizes, peaks, recipe.batch_size, recipe.model)
+
+    def _by_batch_size(self, recipe: Recipe) -> tuple[list[int], list[int]]:
+        sizes = sorted({1, *range(4, self.batch_size.high + 1, 4), recipe.batch_size})
+        return sizes, [self.estimate(recipe, size).peak for size in sizes]

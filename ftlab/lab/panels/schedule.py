@@ -1,0 +1,86 @@
+"""The panel of notebook 01: what the fields of a recipe do to the rate of every layer at every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftlab.lab import plots, svg
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Panel
+from ftlab.recipe import Recipe
+from ftlab.schedules import LRSchedule, preview
+
+
+class SchedulePanel(Panel):
+    """Move the rates, the decay from layer to layer, the schedule, the warm-up and the averaging; see every
+    layer's rate.
+
+    The picture is `ftlab.preview`, so what you see is what `fit` applies. steps_per_epoch: optimizer updates
+    an epoch (27 for `passages` with batches of 16). num_layers: only for a model that is not known here.
+    """
+
+    title = "Learning rate of every layer"
+
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
+        self.epochs = fields.epochs(recipe)
+        self.lr = fields.lr(recipe)
+        self.head_lr = fields.head_lr(recipe)
+        self.layer_decay = fields.layer_decay(recipe)
+        self.schedule = fields.schedule(recipe)
+        self.warmup, self.warmup_steps = fields.warmup(recipe, recipe.epochs * steps_per_epoch)
+        self.swa_start = fields.swa_start(recipe, latest=recipe.epochs - 0.5)
+        self.swa_lr = fields.swa_lr(recipe)
+        self.log_axis = fields.log_axis()
+        training = [self.epochs, self.lr, self.head_lr, self.layer_decay, self.schedule]
+        averaging = [self.swa_start, self.swa_lr]
+        super().__init__(recipe, [*training, self.warmup, self.warmup_steps, *averaging, self.log_axis])
+
+    def adapt(self) -> None:
+        """Keep warm-up and averaging inside the run; switch off what another control makes meaningless."""
+        epochs, first = self.epochs.value, self.swa_start.default
+        self.warmup_steps.set_range(0, epochs * self.steps_per_epoch)
+        latest = epochs - 0.5 if first is None or first >= epochs else max(epochs - 0.5, first)
+        self.swa_start.set_range(0, latest)
+        self.warmup.enable(self.warmup_steps.value is None)
+        self.swa_lr.enable(self.swa_start.value is not None)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the recipe's fields that the controls decide.
+
+        Another schedule drops the arguments of the first one, and a decay drops the rates given by groups.
+        """
+        steps = self.warmup_steps.value
+        return {
+            **super().changes(),
+            "warmup": self.warmup.value if steps is None else steps,
+            "schedule_args": self.base.schedule_args if self.schedule.value == self.base.schedule else {},
+            "group_lrs": self.base.group_lrs if self.layer_decay.value == 1 else None,
+        }
+
+    def preview(self, recipe: Recipe) -> LRSchedule:
+        """Compute the rates to draw: at most 300 steps, corners included."""
+        return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the rate of every layer by step as SVG text."""
+        schedule = self.preview(recipe)
+        return svg.line_chart(
+            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
+            title=self.title,
+            label=plots.describe(schedule),
+            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
+            y_label="rate",
+            width=580,
+            height=400,
+            x_range=(0, schedule.total_steps),
+            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
+            log_y=self.log_axis.value,
+            marks=plots.schedule_marks(schedule),
+            empty="every rate is 0",
+        )
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return the rate of every layer by step as a matplotlib figure."""
+        return plots.plot_schedule(self.preview(recipe))

@@ -1,0 +1,100 @@
+"""The panel of notebook 05: when averaging starts, which rate it runs at, and how much of the run it covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ftlab.lab import plots, svg
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Number, Panel
+from ftlab.recipe import Recipe
+from ftlab.schedules import LRSchedule, preview
+
+
+class SWAPanel(Panel):
+    """Move the start of averaging, its rate, the steps of annealing and the decay from layer to layer; see every
+    layer's rate with the averaging phase drawn bold, and how many steps it holds.
+
+    The rates are `ftlab.preview`, so what you see is what `fit` applies. steps_per_epoch: optimizer updates an
+    epoch (27 for `passages` with batches of 16). num_layers: only for a model that is not known here.
+    """
+
+    title = "Averaging the weights"
+
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
+        latest = recipe.epochs - (0.5 if steps_per_epoch > 1 else 1)
+        self.swa_start = fields.swa_start(recipe, latest, step=0.25)
+        self.swa_lr = fields.swa_lr(recipe)
+        self.swa_anneal_steps = Number(
+            "swa_anneal_steps",
+            "anneal steps",
+            recipe.swa_anneal_steps,
+            0,
+            2 * steps_per_epoch,
+            integer=True,
+            help="updates over which the rates move to the flat rate; 0: at once",
+        )
+        self.layer_decay = fields.layer_decay(recipe)
+        self.log_axis = fields.log_axis()
+        averaging = [self.swa_start, self.swa_lr, self.swa_anneal_steps]
+        super().__init__(recipe, [*averaging, self.layer_decay, self.log_axis])
+
+    def adapt(self) -> None:
+        """Switch off what has no meaning: a rate without averaging, annealing without a flat rate."""
+        averaging = self.swa_start.value is not None
+        self.swa_lr.enable(averaging)
+        self.swa_anneal_steps.enable(averaging and self.swa_lr.value is not None)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the recipe's fields that the controls decide; a decay drops rates given by groups."""
+        return {
+            **super().changes(),
+            "group_lrs": self.base.group_lrs if self.layer_decay.value == 1 else None,
+        }
+
+    def preview(self, recipe: Recipe) -> LRSchedule:
+        """Compute the rates to draw: at most 300 steps, corners included."""
+        return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the rates by step and, below, how many steps come before, while annealing and after, as SVG text."""
+        schedule = self.preview(recipe)
+        phases = plots.averaging_phases(schedule, _anneal_steps(recipe))
+        total = schedule.total_steps
+        rates = svg.line_chart(
+            plots.averaging_lines(schedule),
+            title=self.title,
+            label=plots.describe_averaging(schedule, _anneal_steps(recipe)),
+            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
+            y_label="rate",
+            width=580,
+            height=360,
+            x_range=(0, total),
+            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
+            log_y=self.log_axis.value,
+            marks=plots.schedule_marks(schedule),
+            empty="every rate is 0",
+        )
+        share = svg.bar_chart(
+            list(phases),
+            list(phases.values()),
+            title=f"{plots.averaged_share(schedule):.0%} of the steps are averaged",
+            x_label="steps",
+            colours=[plots.PHASE_COLOURS[phase] for phase in phases],
+            notes=[f"{steps} ({steps / total:.0%})" for steps in phases.values()],
+            width=580,
+            height=136,
+            x_range=(0, total),
+        )
+        return rates + share
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return the rates by step and the share of the steps that is averaged as a matplotlib figure."""
+        return plots.plot_averaging_plan(self.preview(recipe), _anneal_steps(recipe))
+
+
+def _anneal_steps(recipe: Recipe) -> int:
+    """Steps of annealing that the recipe really has: none while each layer keeps its rate."""
+    return 0 if recipe.swa_lr is None else recipe.swa_anneal_steps

@@ -1,0 +1,218 @@
+"""The panel of notebook 03: how the rate rises, and every way in which it can fall."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ftlab.errors import RecipeError
+from ftlab.lab import plots, svg
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.recipe import DECAY_TYPES, Recipe
+from ftlab.schedules import SCHEDULES, LRSchedule, preview
+
+ARGUMENTS: Mapping[str, dict[str, Any]] = {
+    name: {p.name: p.default for p in inspect.signature(factor).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for name, factor in SCHEDULES.items()
+}
+"""The arguments that each schedule takes, with their defaults."""
+
+
+class WarmupPanel(Panel):
+    """Move the warm-up, the schedule and the schedule's own arguments; see the rate at every step.
+
+    With `gallery` on, every schedule is drawn, each with the arguments that it takes and the chosen one in bold; off,
+    the chosen one alone, with its corners and, dashed, the same schedule without warm-up. Only the controls that the
+    pictures depend on are shown. The picture is `ftlab.preview`, so what you see is what `fit` applies.
+    steps_per_epoch: optimizer updates an epoch (27 for `passages` with batches of 16). num_layers: only for a model
+    that is not known here.
+    """
+
+    title = "Warm-up and schedules"
+
+    def __init__(
+        self,
+        recipe: Recipe | None = None,
+        steps_per_epoch: int = 27,
+        num_layers: int | None = None,
+        gallery: bool = True,
+    ) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        if recipe.schedule not in SCHEDULES:
+            raise RecipeError(
+                f"schedule: {recipe.schedule!r} is not among the schedules of this panel, {', '.join(SCHEDULES)}; "
+                "BertAdamPanel shows it"
+            )
+        self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
+        total = recipe.epochs * steps_per_epoch
+        first = {name: value for args in ARGUMENTS.values() for name, value in args.items()}
+        first |= {"num_cycles": 0.5, "restarts": 1, **recipe.schedule_args}
+        if recipe.schedule == "cosine_with_restarts":  # there, num_cycles counts the falls
+            first |= {"restarts": first["num_cycles"], "num_cycles": 0.5}
+        decay = first["decay_steps"]
+        self.schedule = fields.schedule(recipe)
+        self.gallery = Switch("gallery", "show every schedule", gallery, help="all of them, or the chosen one alone")
+        self.warmup, self.warmup_steps = fields.warmup(recipe, total)
+        first_epochs = 1 if recipe.swa_start is None else int(recipe.swa_start) + 1
+        self.epochs = fields.epochs(recipe, first_epochs)
+        self.lr = fields.lr(recipe)
+        self.num_cycles = Number(
+            "num_cycles",
+            "waves (cosine)",
+            first["num_cycles"],
+            0.1,
+            4,
+            step=0.1,
+            help="num_cycles of cosine: whole waves; 0.5 falls once, 1 falls and rises again",
+        )
+        self.restarts = Number(
+            "restarts",
+            "falls (restarts)",
+            first["restarts"],
+            1,
+            6,
+            integer=True,
+            help="num_cycles of cosine_with_restarts: how many times the rate falls from the top",
+        )
+        self.power = Number(
+            "power",
+            "power",
+            first["power"],
+            0.25,
+            4,
+            step=0.25,
+            help="of polynomial: 1 is a straight line, more falls early, less falls late",
+        )
+        self.end_factor = Number(
+            "end_factor",
+            "end factor",
+            first["end_factor"],
+            0,
+            1,
+            step=0.05,
+            help="of polynomial and warmup_stable_decay: last rate as a share of the full one",
+        )
+        self.timescale = Number(
+            "timescale",
+            "timescale",
+            first["timescale"],
+            1,
+            200,
+            integer=True,
+            optional="own scale",
+            start=27,
+            help="of inverse_sqrt, in steps: three times as much after the warm-up halves the rate; "
+            "off: the length of the warm-up",
+        )
+        self.decay = Number(
+            "decay",
+            "decay (share)",
+            decay if isinstance(decay, float) else 0.2,
+            0,
+            0.99,
+            step=0.01,
+            help="of warmup_stable_decay: share of the run over which the rate falls at the end",
+        )
+        self.decay_steps = Number(
+            "decay_steps",
+            "decay steps",
+            None if isinstance(decay, float) else decay,
+            0,
+            total,
+            integer=True,
+            optional="in steps",
+            start=0,
+            help="the decay as a number of steps, in place of the share",
+        )
+        self.decay_type = Choice(
+            "decay_type", "shape of the decay", first["decay_type"], DECAY_TYPES, help="of warmup_stable_decay"
+        )
+        everywhere = [self.schedule, self.gallery, self.warmup, self.warmup_steps, self.epochs, self.lr]
+        own = [self.num_cycles, self.restarts, self.power, self.end_factor, self.timescale]
+        super().__init__(recipe, [*everywhere, *own, self.decay, self.decay_steps, self.decay_type])
+
+    def controls_of(self, schedule: str) -> dict[str, list[Number | Choice]]:
+        """Return the controls of each argument that a schedule takes: {argument: controls}."""
+        other = {"decay_steps": [self.decay, self.decay_steps]}
+        if schedule == "cosine_with_restarts":
+            other["num_cycles"] = [self.restarts]
+        return {name: other.get(name) or [self.controls[name]] for name in ARGUMENTS[schedule]}
+
+    def arguments(self, schedule: str) -> dict[str, Any]:
+        """Return a schedule's arguments as the controls have them, those at their default left out."""
+        given = self.base.schedule_args if schedule == self.base.schedule else {}
+        values = {name: controls[-1].value for name, controls in self.controls_of(schedule).items()}
+        if "decay_steps" in values and values["decay_steps"] is None:
+            values["decay_steps"] = self.decay.value
+        return {name: v for name, v in values.items() if name in given or v != ARGUMENTS[schedule][name]}
+
+    def adapt(self) -> None:
+        """Keep warm-up and decay inside the run; show only the controls that the pictures depend on."""
+        for share, steps in ((self.warmup, self.warmup_steps), (self.decay, self.decay_steps)):
+            steps.set_range(0, self.epochs.value * self.steps_per_epoch)
+            share.enable(steps.value is None)
+        shown = SCHEDULES if self.gallery.value else [self.schedule.value]
+        used = {id(c) for name in shown for controls in self.controls_of(name).values() for c in controls}
+        for name in SCHEDULES:
+            for controls in self.controls_of(name).values():
+                for control in controls:
+                    control.widget.layout.display = None if id(control) in used else "none"
+
+    def changes(self) -> dict[str, Any]:
+        """Return the recipe's fields that the controls decide."""
+        steps = self.warmup_steps.value
+        return {
+            **super().changes(),
+            "warmup": self.warmup.value if steps is None else steps,
+            "schedule_args": self.arguments(self.schedule.value),
+        }
+
+    def preview(self, recipe: Recipe) -> LRSchedule:
+        """Compute the rates to draw: at most 250 steps, corners included."""
+        return preview(recipe, self.steps_per_epoch, steps=250, num_layers=self.num_layers)
+
+    def schedules(self, recipe: Recipe) -> dict[str, LRSchedule]:
+        """Compute every schedule under the recipe's warm-up, each with the arguments that it takes."""
+        return {name: self.preview(recipe.but(schedule=name, schedule_args=self.arguments(name))) for name in SCHEDULES}
+
+    def draw(self, recipe: Recipe) -> str:
+        """Return the rate by step as SVG text: one picture a schedule, or the chosen one alone."""
+        if self.gallery.value:
+            charts = plots.gallery_lines(self.schedules(recipe), recipe.schedule)
+            top = 1.08 * max(float(line.y.max()) for _, line, _ in charts) or 1.0
+            pictures = [
+                svg.line_chart(
+                    [line],
+                    title=title,
+                    label=sentence,
+                    x_label="step",
+                    y_label="rate",
+                    width=208,
+                    height=166,
+                    x_range=(0, recipe.epochs * self.steps_per_epoch),
+                    y_range=(0, top),
+                )
+                for title, line, sentence in charts
+            ]
+            return f'<div style="display:flex;flex-wrap:wrap">{"".join(pictures)}</div>'
+        schedule, without = self.preview(recipe), self.preview(recipe.but(warmup=0))
+        return svg.line_chart(
+            plots.warmup_lines(schedule, without),
+            title=f"Learning rate: {recipe.schedule}",
+            label=plots.describe(schedule),
+            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
+            y_label="rate",
+            width=620,
+            height=400,
+            x_range=(0, schedule.total_steps),
+            y_range=(0, 1.08 * float(max(schedule.lr.max(), without.lr.max())) or 1.0),
+            marks=plots.schedule_marks(schedule),
+        )
+
+    def figure(self, recipe: Recipe) -> plots.Picture:
+        """Return the same as a matplotlib figure."""
+        if self.gallery.value:
+            return plots.plot_gallery(self.schedules(recipe), recipe.schedule)
+        return plots.plot_warmup(self.preview(recipe), self.preview(recipe.but(warmup=0)))

@@ -1,0 +1,18 @@
+"""Pre-trained Transformers: where they come from, their layers, their heads."""
+
+from ftlab.models.first_token import first_token_only
+from ftlab.models.layer_map import EMBEDDINGS, HEAD, LayerMap, layer_map
+from ftlab.models.load import load_model, load_pretrained, load_tokenizer, max_positions, tiny_model
+
+__all__ = [
+    "EMBEDDINGS",
+    "HEAD",
+    "LayerMap",
+    "first_token_only",
+    "layer_map",
+    "load_model",
+    "load_pretrained",
+    "load_tokenizer",
+    "max_positions",
+    "tiny_model",
+]

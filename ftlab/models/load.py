@@ -1,0 +1,302 @@
+"""Load a pre-trained Transformer with a fresh head.
+
+`load_model` gives the embedded MiniLM (Wang et al. 2020), any model of the Hugging Face hub, or a local folder.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ftlab.errors import ModelError
+from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_right
+from ftlab.models.hub import fetch
+from ftlab.models.layer_map import HEAD, layer_map
+
+
+# -------------------------------------------------------------------------------------------------- loading
+def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None = None) -> nn.Module:
+    """Load the model that a recipe names, with a fresh head, in evaluation mode and in float32.
+
+    Reads recipe.model ("minilm", a hub id or a folder), .head, .dropout, .max_length and .seed. The model's
+    forward gives .logits of shape (batch, 1) for regression, (batch, len(labels)) for classification.
+
+    `head="auto"` is the hub's own ...ForSequenceClassification, so that `save_pretrained` loads in a plain
+    `pipeline("text-classification")`. Its head is fresh unless the checkpoint has one of the same shape.
+    MiniLM's checkpoint brings a pooler, on which BERT's classifier stands: only the classifier (385
+    parameters) is fresh. "pooler", "mean", "attention" and "concat4" are `ftlab.models.heads`. A fresh head depends
+    on recipe.seed alone; torch's global random state is left as it was. Weights are read from safetensors
+    only, and no code from the hub is run.
+
+    Raises ModelError: unknown, unreachable, damaged or unsuitable model; `max_length` beyond its positions.
+    """
+    config = fetch(recipe.model, lambda source, **where: AutoConfig.from_pretrained(source, **where))
+    # a decoder's classifier looks for the last token that is no padding
+    if getattr(config, "pad_token_id", None) is None or reads_left_to_right(config):
+        config.pad_token_id = load_tokenizer(recipe.model).pad_token_id
+    _configure(config, recipe, task, labels)
+
+    def make(auto_class, **options) -> PreTrainedModel:
+        model, report = fetch(
+            recipe.model,
+            lambda source, **where: auto_class.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+                **where,
+            ),
+        )
+        _check_report(recipe.model, model, report)
+        return model
+
+    return _assemble(config, recipe, make)
+
+
+def tiny_model(
+    recipe, *, task: str = "regression", labels: Sequence[str] | None = None, num_layers: int = 6
+) -> nn.Module:
+    """Build a small random BERT (width 32) that stands in for recipe.model where only the mechanics matter.
+
+    Its vocabulary is MiniLM's, so `load_tokenizer("minilm")` serves it. All weights depend on recipe.seed
+    alone; head, dropout and max_length are treated as `load_model` treats them, with 512 positions.
+    """
+    config = transformers.BertConfig(
+        vocab_size=30522,
+        hidden_size=32,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=512,
+        initializer_range=0.02,
+    )
+    _configure(config, recipe, task, labels)
+    return _assemble(config, recipe, lambda auto_class, **options: auto_class.from_config(config, **options))
+
+
+def load_pretrained(folder: str | Path) -> nn.Module:
+    """Restore a model from a folder that `save_pretrained` wrote, bit for bit, whichever head it has.
+
+    Raises ModelError if the folder or a file in it is missing or damaged, or if weights are missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ModelError(f"saved model: there is no folder {folder}")
+
+    def read(source, **where) -> nn.Module:
+        config = AutoConfig.from_pretrained(source, **where)
+        about = folder / HEAD_JSON
+        custom = json.loads(about.read_text(encoding="utf-8")) if about.exists() else None
+        auto_class, options = _backbone_class(config, custom["head"] if custom else "auto")
+        model, report = auto_class.from_pretrained(
+            source, dtype="auto", use_safetensors=True, output_loading_info=True, **where, **options
+        )
+        if report["missing_keys"]:
+            raise ModelError(f"saved model: {folder} lacks {_some(report['missing_keys'])}; save it again")
+        if custom:
+            model = HeadedModel(model, custom["head"], custom["dropout"])
+            model.load_head(folder)
+        return _own_memory(model).eval()
+
+    with _own_random_state(0):
+        return fetch(str(folder), read)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of "minilm", a hub id or a folder.
+
+    One without a padding token (GPT-2, Llama) pads with its end token.
+
+    Raises ModelError as `load_model` does, and if there is no vocabulary or nothing to pad with.
+    """
+
+    def read(source, **where) -> PreTrainedTokenizerBase:
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        # what transformers makes of a config.json without a tokenizer's files, in a folder or the cache
+        if len(tokenizer) <= len(tokenizer.all_special_ids):
+            raise OSError("the tokenizer has no vocabulary; its files must stand beside config.json")
+        return tokenizer
+
+    tokenizer = fetch(name, read)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None:
+        raise ModelError(f"model {name!r}: its tokenizer has no padding or end token; use another model")
+    return tokenizer
+
+
+def max_positions(model: nn.Module) -> int | None:
+    """Return how many tokens a text may have, None if the model sets no limit (T5, XLNet, BLOOM).
+
+    RoBERTa and its kin count positions from the padding index + 1: their table of 514 rows serves 512 tokens.
+    """
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit <= 0:
+        return None
+    for name, module in model.named_modules():
+        if name.endswith(".position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return limit - module.padding_idx - 1
+    return limit
+
+
+# -------------------------------------------------------------------------------------- steps of load_model
+def _configure(config: PretrainedConfig, recipe, task: str, labels: Sequence[str] | None) -> None:
+    """Set the task, the labels and the dropout in the configuration that the model is then made from."""
+    if recipe.head != "auto" and recipe.head not in HEADS:
+        raise ModelError(f"head: {recipe.head!r} is unknown; use one of {', '.join(('auto', *HEADS))}")
+    if task == "regression":
+        config.num_labels, config.problem_type = 1, "regression"
+    elif task == "classification":
+        if labels is None or len(labels) < 2:
+            raise ModelError(f"labels: classification needs the names of two classes or more, got {labels!r}")
+        config.id2label = {i: str(label) for i, label in enumerate(labels)}
+        config.label2id = {label: i for i, label in config.id2label.items()}
+        config.problem_type = "single_label_classification"
+    else:
+        raise ModelError(f"task: {task!r} is unknown; use 'regression' or 'classification'")
+    if getattr(config, "use_cache", None):
+        config.use_cache = False  # keys and values of past tokens serve generation only
+    if recipe.dropout is not None:
+        _set_config_dropout(config, float(recipe.dropout))
+
+
+def _is_dropout_field(name: str, value: Any) -> bool:
+    # classifier_dropout=None means "as the rest", hence the None
+    return bool(re.search("dropout|drop_prob|pdrop", name)) and (value is None or type(value) in (int, float))
+
+
+def _set_config_dropout(config: PretrainedConfig, p: float) -> None:
+    """Set every dropout field of a configuration and of those inside it; p = 0 also ends skipping layers."""
+    for name, value in list(vars(config).items()):
+        if isinstance(value, PretrainedConfig):
+            _set_config_dropout(value, p)
+        elif _is_dropout_field(name, value) or (p == 0 and name.endswith("layerdrop")):
+            # a zero of the field's own type: MPT insists on an int
+            setattr(config, name, p if p or value is None else type(value)(0))
+
+
+def _model_dropout(config: PretrainedConfig) -> float:
+    """Return the model's own dropout in front of a classifier, 0 if it has none."""
+    names = "classifier_dropout seq_classif_dropout hidden_dropout_prob hidden_dropout dropout resid_pdrop"
+    for name in names.split():
+        value = getattr(config, name, None)
+        if value is not None:
+            return float(value)
+    return 0.0
+
+
+def _backbone_class(config: PretrainedConfig, head: str) -> tuple[type, dict[str, bool]]:
+    """Choose the transformers class to load for a head, and whether it gets a pooler."""
+    family = config.model_type
+    has_encoder_class = family in ("t5", "mt5", "umt5")
+    if getattr(config, "is_encoder_decoder", False) and (head == "auto" or not has_encoder_class):
+        raise ModelError(
+            f"model: {family} is an encoder-decoder, whose two stacks of layers ftlab does not map; "
+            + ("use head='mean', which reads its encoder alone" if has_encoder_class else "use another model")
+        )
+    if head == "auto":
+        if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+            raise ModelError(f"head 'auto': there is no sequence classifier for {family}; use head='mean'")
+        return AutoModelForSequenceClassification, {}
+    auto_class = AutoModelForTextEncoding if has_encoder_class else AutoModel
+    model_class = auto_class._model_mapping[type(config)]
+    # a pooler that nothing reads would be parameters without gradient
+    if "add_pooling_layer" in inspect.signature(model_class.__init__).parameters:
+        return auto_class, {"add_pooling_layer": head == "pooler"}
+    return auto_class, {}
+
+
+def _assemble(config: PretrainedConfig, recipe, make: Callable[..., PreTrainedModel]) -> nn.Module:
+    """Make the model, or the backbone and its head, and finish it as the recipe says."""
+    auto_class, options = _backbone_class(config, recipe.head)
+    with _own_random_state(recipe.seed):
+        model = make(auto_class, **options)
+    if recipe.head != "auto":
+        _check_head(model, recipe.head)
+        dropout = _model_dropout(config) if recipe.dropout is None else float(recipe.dropout)
+        with _own_random_state(recipe.seed):  # anew: the head must not depend on what the backbone drew
+            model = HeadedModel(model, recipe.head, dropout)
+    if recipe.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = float(recipe.dropout)
+    limit = max_positions(model)
+    if limit is not None and recipe.max_length > limit:
+        raise ModelError(
+            f"max_length: {recipe.max_length} tokens, but {recipe.model} has {limit} positions; use {limit} or less"
+        )
+    return _own_memory(model).eval()
+
+
+def _own_memory(model: nn.Module) -> nn.Module:
+    """Copy the weights from the file they are mapped to into memory of torch's own.
+
+    A file's weights start anywhere, and some CPU kernels round differently on unaligned ones: a model saved
+    and loaded would differ from itself in the last bit.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    return model
+
+
+def _check_head(backbone: PreTrainedModel, head: str) -> None:
+    config = backbone.config
+    if head == "pooler" and getattr(backbone, "pooler", None) is None:
+        others = ", ".join(repr(other) for other in HEADS if other != "pooler")
+        raise ModelError(f"head 'pooler': {config.model_type} has no pooler; use one of {others}")
+    if head == "concat4" and config.num_hidden_layers < 4:
+        raise ModelError(f"head 'concat4' needs 4 layers of {config.num_hidden_layers}; use head='mean'")
+
+
+def _check_report(name: str, model: PreTrainedModel, report: dict) -> None:
+    """Compare a checkpoint with the model: only the head may be missing or of another shape."""
+    layers = layer_map(model)
+    # a table of sines (RoFormer) may be missing: it is computed, not trained
+    trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
+    lost = trained & {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    lost = {key for key in lost if layers.place[key] != HEAD}
+    if lost:
+        raise ModelError(
+            f"model {name!r}: its weights do not fit its config.json: {_some(lost)} missing or of another "
+            "shape; fetch the model again, or use another one"
+        )
+    unused = [key for key in report["unexpected_keys"] if f".{layers.stack}." in "." + key]
+    if unused:
+        warnings.warn(f"model {name!r}: weights of its layers are left out: {_some(unused)}", stacklevel=4)
+
+
+def _some(names) -> str:
+    names = sorted(names)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+@contextmanager
+def _own_random_state(seed: int) -> Iterator[None]:
+    """Draw from a CPU generator seeded for this block alone; the global state is as before when it ends."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

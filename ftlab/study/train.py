@@ -1,0 +1,140 @@
+"""A cell of a study, one recipe on one fold with one seed: its key, and how it is trained."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftlab.callbacks import Callback
+from ftlab.data import Data
+from ftlab.evaluate import score_predictions
+from ftlab.history import History
+from ftlab.recipe import Recipe
+from ftlab.trainer import conditions, fit
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: a recipe by name, a fold, a seed, and the training rows (None: all)."""
+
+    name: str
+    recipe: Recipe
+    fold: int
+    n_train: int | None = None
+
+    def data(self, data: Data) -> Data:
+        """Return the data of the cell; a sample of the training rows differs from seed to seed."""
+        return data if self.n_train is None else data.few_samples(self.n_train, seed=self.recipe.seed)
+
+    def key(self, data: Data) -> str:
+        """Name the cell by everything that decides its numbers: a changed recipe or data set makes another cell."""
+        here = conditions()
+        what = [self.recipe.key_fields(), data.fingerprint, self.fold, self.n_train, here["preset"]]
+        if here["mixed_precision"]:
+            what.append(here["mixed_precision"])
+        digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
+        return f"{self.name}/{self.fold}/{self.recipe.seed}/{digest[:16]}"
+
+
+def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, Any]:
+    """Train one cell and return what a study keeps of it, as plain values.
+
+    Scores: `validation` (best, selected on), `test` (of that checkpoint), `swa_test` (of the averaged weights);
+    `evals`, `loss` and `grad_norm` by step. `seconds`: wall time of training and its evaluations; `cpu_seconds` and
+    `load_before` say whether other work ran beside it. `peak_memory_mib`: of the process, or of the GPU.
+    Raises KeyboardInterrupt if the run is interrupted, so that its cell stays open.
+    """
+    watch = _TestAtEachLook(data, cell.fold) if test_looks else None
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    _reset_peak_memory()
+    cpu = time.process_time()
+    run = fit(cell.recipe, data, fold=cell.fold, live=False, callbacks=[watch] if watch else [])
+    if run.status == "interrupted":
+        raise KeyboardInterrupt
+    steps = len(run.history)
+    seconds = run.history.seconds[-1] if steps else 0.0  # up to the last update: add what follows, take off our looks
+    evals = []
+    for i, e in enumerate(run.history.evals):
+        looked = watch is not None and i < len(watch.scores)
+        seconds += e["seconds"] if e["step"] == steps else -watch.seconds[i] if looked else 0.0
+        evals.append({"step": e["step"], "validation": _finite(e["score"]), "swa_validation": e.get("swa_score")})
+        if looked:
+            evals[-1]["test"] = watch.scores[i]
+        evals[-1]["seconds"] = round(e["seconds"], 3)
+    fields = cell.recipe.to_dict()
+    record = {
+        "name": cell.name,
+        "changes": {name: fields[name] for name in cell.recipe.diff(Recipe()) if name != "seed"},
+        "data": data.name,
+        "metric": run.history.metric,
+        "fold": cell.fold,
+        "seed": cell.recipe.seed,
+        "n_train": cell.n_train,
+        "status": run.status,
+        "validation": run.best_score,
+        "test": run.test_score,
+        "swa_test": run.swa_score,
+        "evals": evals,
+        "loss": [_finite(value, 5) for value in run.history.loss],
+        "grad_norm": [_finite(value, 4) for value in run.history.grad_norm],
+        "seconds": round(seconds, 2),
+        "evaluation_seconds": round(sum(e["seconds"] for e in run.history.evals), 2),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "load_before": None if load is None else round(load, 2),
+        "peak_memory_mib": _peak_memory(),
+        "versions": {package: version(package) for package in ("torch", "transformers")},
+    }
+    return record | {name: value for name, value in conditions().items() if value is not None}
+
+
+class _TestAtEachLook(Callback):
+    """Score the test part whenever the validation part is scored; nothing is chosen by it."""
+
+    def __init__(self, data: Data, fold: int) -> None:
+        self.rows = data.split(fold).test
+        self.task, self.targets = data.task, data.targets[self.rows]
+        self.num_classes = 1 if data.labels is None else len(data.labels)
+        self.scores: list[float] = []
+        self.seconds: list[float] = []
+
+    def on_evaluate(self, history: History) -> None:
+        """Score the weights of the moment."""
+        began = time.perf_counter()
+        self.scores.append(score_predictions(self.task, self.predict(self.rows), self.targets, self.num_classes))
+        self.seconds.append(time.perf_counter() - began)
+
+
+def _finite(value: float | None, digits: int = 17) -> float | None:
+    return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
+
+
+def _reset_peak_memory() -> None:
+    """Begin anew to measure the peak, with nothing left of earlier runs, where the system allows it (Linux, a GPU)."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        pass
+
+
+def _peak_memory() -> int | None:
+    """Return the peak in MiB since the reset: of the GPU's allocations if there is one, else of the process."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024)
+    except (OSError, StopIteration):
+        return None

@@ -1,0 +1,1 @@
+"""Finding settings before a long run: learning rate, batch size, memory."""

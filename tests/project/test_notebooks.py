@@ -1,0 +1,145 @@
+"""Stored notebooks are clean, current, run from top to bottom, and readable by everybody; the cleaner itself works."""
+
+import base64
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+sys.path.insert(0, str(FOLDER.parent / "tools"))
+
+from execute import SIZE_BUDGET, WIDGET, clean, execute, notebooks, source_fingerprint  # noqa: E402
+
+PATHS = notebooks()
+SERIES = [path for path in PATHS if path.parent == FOLDER]
+each = pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(FOLDER)))
+each_of_series = pytest.mark.parametrize("path", SERIES, ids=lambda p: p.stem)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@each
+def test_outputs_are_clean_current_and_from_one_run(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert clean(notebook) == notebook, "run `make notebooks`"
+    assert notebook.metadata["ftlab"]["source_sha256"] == source_fingerprint(notebook), "run `make notebooks`"
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    for output in outputs:  # what only a live kernel can show must carry a picture instead
+        assert WIDGET not in output.get("data", {}) and "image/svg+xml" not in output.get("data", {})
+    assert path.stat().st_size <= SIZE_BUDGET
+
+
+@each
+def test_sources_keep_the_house_rules(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    for forbidden in (
+        "!pip",
+        "%pip",
+        "import *",
+        "filterwarnings",
+        "%matplotlib",
+        "pyplot",
+    ):
+        assert forbidden not in code, forbidden
+    assert not re.search(r"""["'](/|[A-Z]:)""", code), "an absolute path"
+    headings = re.findall(r"^(#+) ", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.M)
+    assert headings.count("#") == 1 and headings[0] == "#"
+    for cell in code_cells(notebook):
+        assert len(cell.source.splitlines()) <= 25, f"a long cell: {cell.source[:60]}"
+
+
+@each_of_series
+def test_a_notebook_has_its_parts(path):
+    """Question, aims, time, a prediction, limits, summary, three exercises and papers."""
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for part in ("**The question.**", "**You will be able to**", "**Time.**", "**Predict first.**", "do not show",
+                 "## Summary", "## Exercises", "## Further reading"):  # fmt: skip
+        assert part in text, part
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    number = path.stem[:2]
+    assert re.findall(r'exercises\.check\("(\d\d)\.\d"', code) == [number] * 3
+    assert "ft.check()" in code
+    solution = nbformat.read(FOLDER / "solutions" / path.name, as_version=4)
+    solved = "\n".join(cell.source for cell in code_cells(solution))
+    assert re.findall(r'assert ft\.exercises\.check\("(\d\d\.\d)"', solved) == [f"{number}.{i}" for i in (1, 2, 3)]
+
+
+@each_of_series
+def test_links_lead_somewhere(path):
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    anchors = {h.strip().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("https://"):
+            assert (path.parent / target).exists(), target
+
+
+def test_a_checked_cell_does_not_depend_on_a_run():
+    """The tag nbval-check-output is for cells that show the same on the tiny preset as in the stored full run."""
+    for path in PATHS:
+        for cell in code_cells(nbformat.read(path, as_version=4)):
+            if "nbval-check-output" in cell.metadata.get("tags", []):
+                assert "ft.fit(" not in cell.source and not re.search(r"\bruns?\b[.\[]", cell.source), cell.source
+
+
+# --------------------------------------------------------------------------------------------------- the cleaner
+
+PNG = base64.b64encode(b"\x89PNG").decode()
+
+
+def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
+    def display(**data):
+        return new_output("display_data", data={key.replace("_", "/"): value for key, value in data.items()})
+
+    both = new_output("display_data", data={WIDGET: {"model_id": "a"}, "image/png": PNG, "text/plain": "panel"})
+    only_widget = new_output("display_data", data={WIDGET: {"model_id": "b"}, "text/plain": "VBox()"})
+    emptied = new_output("display_data", data={"text/plain": ""})
+    stream = new_output("stream", text="hello")
+    cell = new_code_cell("x", outputs=[both, only_widget, emptied, stream], execution_count=1)
+    cell.metadata = {"execution": {"iopub.status.busy": "now"}, "tags": ["t"], "scrolled": True}
+    notebook = new_notebook(cells=[new_markdown_cell("# T"), cell])
+    notebook.metadata = {"widgets": {"state": {}}, "kernelspec": {"name": "python3", "display_name": "P"}}
+    cleaned = clean(notebook)
+    assert "widgets" not in cleaned.metadata and cleaned.metadata.kernelspec.name == "python3"
+    kept = cleaned.cells[1].outputs
+    assert [sorted(o.get("data", {})) for o in kept] == [
+        ["image/png", "text/plain"],
+        [WIDGET, "text/plain"],
+        [],
+    ]
+    assert kept[2].text == "hello"
+    assert cleaned.cells[1].metadata == {"tags": ["t"]}
+    assert clean(cleaned) == cleaned
+    assert WIDGET in both.data, "the notebook given stays as it was"
+
+
+def test_a_notebook_that_fails_is_left_as_it_was(tmp_path):
+    path = tmp_path / "n.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("print('before')"), new_code_cell("1 / 0")]), path)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        execute(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_notebook_that_runs_is_stored_with_its_fingerprint(tmp_path):
+    path = tmp_path / "n.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("print('hello')")]), path)
+    execute(path)
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[0].outputs[0].text == "hello\n"
+    assert stored.metadata["ftlab"]["source_sha256"] == source_fingerprint(stored)

@@ -1,0 +1,373 @@
+"""Studies: every cell once, whatever happens to the workers; resumed from its file; the numbers are those of `fit`."""
+
+import faulthandler
+import json
+import multiprocessing
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+import ftlab as ft
+from ftlab import study as study_module
+from ftlab.__main__ import main
+from ftlab.study import FEW_SAMPLES, PAIRS, TECHNIQUES, Study, run_cell
+
+RECIPES = {"baseline": ft.Recipe(epochs=2), "llrd": ft.Recipe(epochs=2, layer_decay=0.8, swa_start=1)}
+TIMES = {"seconds", "evaluation_seconds", "cpu_seconds", "load_before", "peak_memory_mib"}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ft.load_data("passages")
+
+
+def make(data, folder, **changes):
+    options = {"folds": 2, "seeds": 2, "storage": f"sqlite:///{folder}/study.db", "out": folder / "cells.jsonl"}
+    return Study(RECIPES, data, **{**options, "heartbeat": 1, **changes})
+
+
+def untimed(records):
+    """What must be equal between two studies: all but times and memory."""
+    return [
+        {k: [{n: v for n, v in e.items() if n != "seconds"} for e in x] if k == "evals" else x
+         for k, x in record.items() if k not in TIMES}
+        for record in records
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    """The results of one study that one worker ran in peace."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTLAB_PRESET", "tiny")
+        lines = []
+        study = make(data, tmp_path_factory.mktemp("undisturbed"))
+        study.run(report=lines.append)
+        return study, lines
+
+
+def test_a_cell_holds_the_scores_of_fit(data, undisturbed):
+    study, _ = undisturbed
+    record = next(r for r in study.results() if (r["name"], r["fold"], r["seed"]) == ("llrd", 1, 1))
+    run = ft.fit(RECIPES["llrd"].but(seed=1), data, fold=1, live=False)
+    assert (record["validation"], record["test"], record["swa_test"]) == (run.best_score, run.test_score, run.swa_score)
+    assert record["changes"] == {"epochs": 2, "layer_decay": 0.8, "swa_start": 1.0}
+    assert [e["step"] for e in record["evals"]] == [e["step"] for e in run.history.evals]
+    assert record["loss"] == [float(f"{loss:.5g}") for loss in run.history.loss]
+    assert 0 < record["evaluation_seconds"] < record["seconds"]
+
+
+def test_every_cell_is_there_once_and_in_the_file(undisturbed):
+    study, lines = undisturbed
+    results = study.results()
+    cells = [(r["name"], r["fold"], r["seed"]) for r in results]
+    assert sorted(cells) == sorted((n, f, s) for n in RECIPES for f in range(2) for s in range(2))
+    assert [json.loads(line) for line in study.out.read_text().splitlines()] == results
+    assert str(study.progress()) == "8 of 8 cells done, 0 running, 0 left"
+    assert lines[0].endswith("0 of 8 cells done, 0 running, 8 left") and len(lines) == 10
+
+
+def test_nothing_is_trained_twice_neither_here_nor_on_another_machine(data, undisturbed, tmp_path, monkeypatch):
+    first, _ = undisturbed
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(study_module.train, "fit", refuse)
+    again = Study(RECIPES, data, folds=2, seeds=2, storage=str(first._storage.url), out=first.out)
+    assert again.run(report=None).done == 8
+    (tmp_path / "cells.jsonl").write_text(first.out.read_text())  # another machine: the file alone
+    elsewhere = make(data, tmp_path)
+    assert elsewhere.progress().left == 0
+    assert elsewhere.run(report=None).done == 8 and elsewhere.results() == first.results()
+
+
+def test_a_larger_study_trains_only_what_is_new_and_keeps_the_file(data, undisturbed, tmp_path, monkeypatch):
+    first, _ = undisturbed
+    (tmp_path / "cells.jsonl").write_text(first.out.read_text())
+    trained = []
+    train = study_module.run_cell
+    monkeypatch.setattr(
+        study_module.queue, "run_cell", lambda cell, *a, **k: trained.append(cell) or train(cell, *a, **k)
+    )
+    warm = RECIPES["baseline"].but(warmup=2)
+    wider = Study({"warm": warm}, data, folds=[1], seeds=[5], storage=f"sqlite:///{tmp_path}/s.db",
+                  out=tmp_path / "cells.jsonl")  # fmt: skip
+    wider.run(report=None)
+    assert [(c.name, c.fold, c.recipe.seed) for c in trained] == [("warm", 1, 5)]
+    lines = (tmp_path / "cells.jsonl").read_text().splitlines()
+    assert len(lines) == 9 and lines[:8] == first.out.read_text().splitlines()
+
+
+def test_changed_recipes_and_data_make_other_cells(data):
+    cell = study_module.Cell("a", ft.Recipe(), 0)
+    keys = {
+        cell.key(data),
+        study_module.Cell("a", ft.Recipe(lr=1e-5), 0).key(data),
+        study_module.Cell("a", ft.Recipe(seed=1), 0).key(data),
+        study_module.Cell("a", ft.Recipe(), 1).key(data),
+        study_module.Cell("b", ft.Recipe(), 0).key(data),
+        cell.key(data.few_samples(50)),
+        cell.key(data.few_samples(50, seed=1)),
+    }
+    assert len(keys) == 7 and cell.key(ft.load_data("passages")) == cell.key(data)
+
+
+def test_a_cell_in_mixed_precision_is_another_cell_and_says_so(data, undisturbed, bf16):
+    cell = study_module.Cell("baseline", RECIPES["baseline"], 0)
+    whole = next(r for r in undisturbed[0].results() if (r["name"], r["fold"], r["seed"]) == ("baseline", 0, 0))
+    assert cell.key(data) != whole["cell"] and "mixed_precision" not in whole
+    record = run_cell(cell, data)
+    assert record["mixed_precision"] == "bf16" and record["loss"] != whole["loss"]
+
+
+# ------------------------------------------------------------------------------------------------- several workers
+
+CONTEXT = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+if os.name == "posix":
+    CONTEXT.set_forkserver_preload(["ftlab.study.queue", "ftlab.trainer", "torch._dynamo"])
+
+
+def work(folder):
+    """A worker process: what another machine would run; if it hangs, it writes down where.
+
+    The server that forks it may have been started by an earlier test, in another environment: the preset is set here.
+    """
+    os.environ["FTLAB_PRESET"] = "tiny"
+    with (folder / f"hangs-{os.getpid()}").open("w") as stacks:
+        faulthandler.dump_traceback_later(200, file=stacks)
+        study = make(ft.load_data("passages"), folder)
+        study.run(report=lambda line: (folder / f"log-{os.getpid()}").open("a").write(line + "\n"))
+        faulthandler.cancel_dump_traceback_later()
+
+
+def start(folder):
+    process = CONTEXT.Process(target=work, args=(folder,))
+    process.start()
+    return process
+
+
+def where(process, folder):
+    """The stacks and the last words of a worker that did not end well."""
+    files = (folder / f"{kind}-{process.pid}" for kind in ("hangs", "log"))
+    return "\n".join(file.read_text()[-3000:] for file in files if file.exists())
+
+
+def trained(folder):
+    """The cells that the workers' logs say were trained to the end."""
+    lines = [line for log in folder.glob("log-*") for line in log.read_text().splitlines()]
+    return Counter(line.partition(":")[0] for line in lines if ": completed" in line)
+
+
+def test_two_workers_share_a_study(data, undisturbed, tmp_path):
+    workers = [start(tmp_path) for _ in range(2)]
+    for worker in workers:
+        worker.join(timeout=300)
+        assert worker.exitcode == 0, where(worker, tmp_path)
+    counts = trained(tmp_path)
+    assert len(counts) == 8 and set(counts.values()) == {1}, counts
+    study = make(data, tmp_path)
+    assert untimed(study.results()) == untimed(undisturbed[0].results())
+    assert untimed([json.loads(line) for line in study.out.read_text().splitlines()]) == untimed(study.results())
+
+
+@pytest.mark.fault("kill -9 of a study's worker")
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is for POSIX systems")
+def test_workers_killed_at_random_moments_lose_nothing(data, undisturbed, tmp_path, tries):
+    """One worker after the other is killed; once a study is done in spite of that, another is begun."""
+    moments = random.Random(0)
+    killed, folders = 0, []
+    finished = True
+    while killed < int(os.environ.get("FTLAB_KILLS", "8")):
+        if finished:
+            folders.append(tmp_path / str(len(folders)))
+            folders[-1].mkdir()
+        victim = start(folders[-1])
+        time.sleep(moments.uniform(0.0, 3.0))
+        victim.kill()  # SIGKILL; harmless if it has just ended
+        victim.join(timeout=60)
+        assert victim.exitcode in (-signal.SIGKILL, 0)
+        finished = victim.exitcode == 0
+        killed += not finished
+    tries(killed)
+    survivor = start(folders[-1])
+    survivor.join(timeout=300)
+    assert survivor.exitcode == 0, where(survivor, folders[-1])
+    for folder in folders:
+        study = make(data, folder)
+        assert str(study.progress()) == "8 of 8 cells done, 0 running, 0 left"
+        assert untimed(study.results()) == untimed(undisturbed[0].results())
+        assert untimed([json.loads(line) for line in study.out.read_text().splitlines()]) == untimed(study.results())
+
+
+# ------------------------------------------------------------------------------------------------- what may go wrong
+
+
+def test_a_run_that_diverges_is_a_result_and_one_that_fails_stays_open(data, tmp_path):
+    recipes = {"wild": ft.Recipe(epochs=2, lr=1e30, max_grad_norm=None), "deep": ft.Recipe(epochs=2, reinit_layers=50)}
+    study = Study(recipes, data, folds=1, seeds=1, storage=f"sqlite:///{tmp_path}/s.db", out=tmp_path / "c.jsonl")
+    lines = []
+    progress = study.run(report=lines.append)
+    assert (progress.done, progress.left) == (1, 1)
+    (record,) = study.results()
+    assert record["name"] == "wild" and record["status"] == "diverged" and record["test"] is None
+    assert any("deep fold 0 seed 0 failed: reinit_layers" in line for line in lines)
+    again = Study(recipes, data, folds=1, seeds=1, storage=f"sqlite:///{tmp_path}/t.db", out=tmp_path / "c.jsonl")
+    assert again.progress().done == 1
+
+
+def test_an_interrupt_ends_the_worker_and_leaves_the_cell_open(data, tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_module.train, "fit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make(data, tmp_path).run(report=None)
+    assert str(make(data, tmp_path).progress()).startswith("0 of 8 cells done, 0 running, 8 left")
+    assert make(data, tmp_path, folds=1, seeds=1).run(report=None).done == 2
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"folds": 0}, "folds: 0 names none"),
+        ({"folds": [1, 1]}, "folds: .* or one twice"),
+        ({"folds": 9}, "fold is 5"),
+        ({"seeds": []}, "seeds: .* names none"),
+        ({"n_train": [10_000]}, "n: 10000 is out of range"),
+        ({"storage": "nosuch://x"}, "storage: cannot open 'nosuch://x'"),
+        ({"storage": "sqlite:////nosuch/folder/s.db"}, "storage: cannot open .* check the path"),
+    ],
+)
+def test_bad_arguments(data, tmp_path, changes, words):
+    with pytest.raises(ft.FtlabError, match=words):
+        make(data, tmp_path, **changes)
+    with pytest.raises(ft.RecipeError, match="recipes is empty"):
+        Study({}, data)
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("{", "line 2: not a cell of a study"),
+        ('{"name": "x"}', "line 2: not a cell of a study .*'cell'"),
+        ('{"cell": "x", "validation": 1.0}', "line 2: a cell of preset: None, and now it is 'tiny'"),
+        (
+            '{"cell": "x", "validation": 1.0, "preset": "tiny", "mixed_precision": "bf16"}',
+            "line 2: a cell of mixed_precision: 'bf16', and now it is None",
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_line(data, undisturbed, tmp_path, line, words):
+    first = undisturbed[0].out.read_text().splitlines()[0]
+    (tmp_path / "cells.jsonl").write_text(f"{first}\n{line}\n")
+    with pytest.raises(ft.DataError, match=words):
+        make(data, tmp_path)
+    assert (tmp_path / "cells.jsonl").read_text() == f"{first}\n{line}\n"
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "cells.jsonl"
+    study_module.cells.write_lines(path, [{"a": 1}])
+    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        study_module.cells.write_lines(path, [{"a": 2}])
+    assert path.read_text() == '{"a": 1}\n' and list(tmp_path.iterdir()) == [path]
+
+
+# ------------------------------------------------------------------------------------------------- few samples, command
+
+
+def test_few_samples_are_nested_and_leave_the_other_parts_alone(data):
+    whole, few, fewer = data.split(2), data.few_samples(100, seed=3).split(2), data.few_samples(50, seed=3).split(2)
+    assert len(few.train) == 100 and len(fewer.train) == 50
+    assert set(fewer.train) < set(few.train) < set(whole.train)
+    assert (few.validation == whole.validation).all() and (few.test == whole.test).all()
+    assert set(data.few_samples(50, seed=4).split(2).train) != set(fewer.train)
+    assert data.few_samples(100, 3).few_samples(50, 3).split(2).train.tolist() == fewer.train.tolist()
+
+
+def test_few_samples_reach_the_training(data, tmp_path):
+    study = make(data, tmp_path, folds=1, seeds=1, n_train=[16, None])
+    study.run(report=None)
+    steps = {(r["name"], r["n_train"]): len(r["loss"]) for r in study.results()}
+    assert steps == {("baseline", 16): 2, ("llrd", 16): 2, ("baseline", None): 6, ("llrd", None): 6}
+
+
+def test_the_committed_recipes_change_what_they_say():
+    """The five techniques alone, all of them together, and the pairs are sums of these."""
+    assert [len(changes) for changes in TECHNIQUES.values()] == [0, 1, 1, 1, 1, 1, 5]
+    union = {}
+    for name in ("llrd", "warmup", "reinit", "swa", "frequent_eval"):
+        union |= TECHNIQUES[name]
+    assert TECHNIQUES["all"] == union
+    for name, changes in PAIRS.items():
+        first, second = name.split("+")
+        assert changes == {**TECHNIQUES[first], **TECHNIQUES[second]}
+    for changes in (*TECHNIQUES.values(), *PAIRS.values(), *FEW_SAMPLES.values()):
+        ft.Recipe().but(**changes)
+
+
+def test_the_command_runs_a_study_and_a_search(tmp_path, capsys):
+    (tmp_path / "r.json").write_text('{"slow": {"lr": 1e-5}}')
+    shared = ["--storage", f"sqlite:///{tmp_path}/s.db", "--epochs", "2"]
+    command = ["study", "--recipes", "baseline", str(tmp_path / "r.json"), "--folds", "1", "3", "--seeds", "1", *shared]
+    assert main([*command, "--out", str(tmp_path / "c.jsonl"), "--max_cells", "1"]) == 0
+    assert main([*command, "--out", str(tmp_path / "c.jsonl")]) == 0
+    assert "4 of 4 cells done" in capsys.readouterr().out
+    cells = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert [(c["name"], c["fold"], c["changes"]) for c in cells] == [
+        ("baseline", 1, {"epochs": 2}), ("slow", 1, {"epochs": 2, "lr": 1e-5}),
+        ("baseline", 3, {"epochs": 2}), ("slow", 3, {"epochs": 2, "lr": 1e-5}),
+    ]  # fmt: skip
+    space = ["--search", "layer_decay=0.6:1.0", "reinit_layers=0:3", "schedule=linear,cosine", "--trials", "3"]
+    assert main(["study", *space, *shared]) == 0
+    assert "best mean validation score (selected on)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"base": ft.Recipe(epochs=1, batch_size=8)}, "recipe.batch_size"),
+        ({"folds": (1,)}, "folds"),
+        ({"data": "few"}, "data"),
+    ],
+)
+def test_a_search_goes_on_only_as_what_it_was(data, tmp_path, changes, words):
+    """Scores of other data, folds or fixed fields are not compared with those that are there."""
+    first = {"base": ft.Recipe(epochs=1), "data": data, "folds": (0,), "storage": f"sqlite:///{tmp_path}/s.db"}
+    space = {"layer_decay": (0.6, 1.0)}
+    assert len(ft.find_recipe(space, trials=1, report=None, **first).trials) == 1
+    assert len(ft.find_recipe({"layer_decay": (0.5, 1.0)}, trials=2, report=None, **first).trials) == 2
+    other = {**first, **changes, **({"data": data.few_samples(100)} if "data" in changes else {})}
+    with pytest.raises(ft.RecipeError, match=f"name: 'search' .* another search; these differ: {words}"):
+        ft.find_recipe(space, trials=3, report=None, **other)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--recipes", "nosuch"], "--recipes: 'nosuch' is neither a file nor known. Known: techniques"),
+        (["--folds", "x"], "--folds: 'x' is not a whole number"),
+        (["--folds", "0"], "--folds: 0 is out of range"),
+        (["--search", "lr"], "--search: 'lr' is not FIELD="),
+        (["--search", "lr=1e-3:1e-5"], "lr: .* is no range"),
+        (["--search", "dropout=0:2"], "dropout: "),
+        (["--search", "nosuch=0:1"], "nosuch: no such field"),
+    ],
+)
+def test_bad_options_are_refused_without_a_traceback(tmp_path, capsys, options, words):
+    code = main(["study", *options, "--storage", f"sqlite:///{tmp_path}/s.db", "--trials", "1"])
+    error = capsys.readouterr().err
+    assert code == 2 and re.search(words, error), error
