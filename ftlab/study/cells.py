@@ -73,9 +73,9 @@ def load_cells(path: str | Path) -> pd.DataFrame:
     """Read the finished cells of a study, one line of JSON each, as a table of one row a cell.
 
     Beside the fields of the file: `recipe`, the whole Recipe; `score`, what the cell is judged by (the averaged
-    weights' test score where the recipe averages, else that of the best checkpoint); `selected`, the validation score of the same weights; `looks`,
-    among how many checkpoints they were chosen (0: averaged weights are not chosen); `failed`, whether the run diverged
-    or has no score.
+    weights' test score where the recipe averages, else that of the best checkpoint); `selected`, the validation score
+    of the same weights; `looks`, among how many checkpoints they were chosen (0: averaged weights are not chosen);
+    `failed`, whether the run diverged or has no score.
 
     Raises DataError naming file, line and field for a file that is missing or empty, a damaged line, a field that is
     missing or of the wrong kind, and a cell that stands there twice.
