@@ -11,9 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from sklearn.metrics import accuracy_score, f1_score, log_loss, root_mean_squared_error
 from torch import nn
 
+from ftlab.data.batches import Batches, evaluation_batches
+
+EVALUATION_BATCH = {"cpu": 16, "cuda": 64}
+"""Rows in a batch of an evaluation, 64 where not named: on a CPU more rows are more padding and nothing else."""
 METRICS = {"regression": "rmse", "classification": "macro_f1"}
 """The score each task selects on."""
 
@@ -38,6 +44,21 @@ def predict_logits(
         return np.concatenate(outputs)
     finally:
         model.train(was_training)
+
+
+def predict_rows(model: nn.Module, batches: Batches, rows: np.ndarray, accelerator: Accelerator) -> np.ndarray:
+    """Compute logits (n, k) of `rows`, in their order, in the accelerator's precision, shared out among its processes.
+
+    Takes a bare model: one wrapped for several processes waits for the others at every batch, and they may have
+    fewer batches or none.
+    """
+    parts = evaluation_batches(batches.lengths[rows], EVALUATION_BATCH.get(accelerator.device.type, 64))
+    mine = range(accelerator.process_index, len(parts), accelerator.num_processes)
+    with accelerator.autocast():
+        done = [(i, predict_logits(model, batches.make, [rows[parts[i]]])) for i in mine]
+    if accelerator.num_processes > 1:
+        done = sorted(gather_object(done), key=lambda pair: pair[0])
+    return np.concatenate([logits for _, logits in done])[np.argsort(np.concatenate(parts))]
 
 
 def predictions_from_logits(task: str, logits: np.ndarray) -> np.ndarray:

@@ -19,30 +19,26 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import nn
 
 from ftlab import hooks
 from ftlab.callbacks import Callback
 from ftlab.checkpoint import resume_job, save_job
 from ftlab.data import Data, Split
-from ftlab.data.batches import Batches, evaluation_batches
+from ftlab.data.batches import Batches
 from ftlab.errors import CheckpointError, DataError, RecipeError
-from ftlab.evaluate import METRICS, predict_logits, predictions_from_logits, scores
+from ftlab.evaluate import METRICS, predict_rows, predictions_from_logits, scores
 from ftlab.history import History
 from ftlab.models import LayerMap, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
-from ftlab.run import Run
+from ftlab.run import Run, TestSet
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
 from ftlab.techniques.bertadam import BertAdam
 from ftlab.techniques.frequent_eval import BestScore, is_evaluation_step
 from ftlab.techniques.llrd import grouped_param_groups, param_groups
 from ftlab.techniques.reinit import reinit_top_layers
 from ftlab.techniques.swa import WeightAverager
-
-EVALUATION_BATCH = {"cpu": 16, "cuda": 64}
-"""Rows in a batch of an evaluation, 64 where not named: on a CPU more rows are more padding and nothing else."""
 
 
 def training_loop(job: Job, recipe: Recipe) -> str:
@@ -86,14 +82,15 @@ def fit(
     checkpoint_dir: str | Path | None = None,
     resume: bool = False,
     stop: threading.Event | None = None,
+    score_test: bool = True,
 ) -> Run:
-    """Fine-tune with `recipe` on the train part of a fold, select on its validation part, score its test part once.
+    """Fine-tune with `recipe` on a fold's training set, select on its validation set, score its test set once.
 
     live: curves in a notebook or a progress bar in a terminal; "widget" draws the curves with ipywidgets; False or
     "off" is silent. callbacks: `Callback` objects. checkpoint_dir: a folder to save to at every evaluation; with
     `resume` the newest checkpoint there is continued, bit for bit as if nothing had happened. stop: an event that, once
     set, ends the run after the update in progress. Ctrl-C, or interrupting the kernel, ends it at once; either way
-    everything up to then is kept.
+    everything up to then is kept. score_test: False leaves the test set closed, until `run.score_test()` opens it.
 
     The same recipe, data, fold and number of threads give the same numbers on a CPU, bit for bit, and the global random
     state is left alone. What a head does not read of the top layer is not computed (`ftlab.models.first_token`). With
@@ -123,6 +120,7 @@ def fit(
             labels=data.labels,
             model=job.bare_model,
             tokenizer=job.tokenizer,
+            test_set=TestSet(job.batches, job.split.test, data.targets[job.split.test]),
         )
         for callback in job.callbacks:
             callback.predict = lambda rows: predictions_from_logits(
@@ -132,8 +130,11 @@ def fit(
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
             with first_token_only(job.bare_model, job.averager and job.averager.model):
                 run.status = training_loop(job, recipe)
-                if run.status != "interrupted":
-                    _score(run, job)
+            job.restore_best_weights()
+            run.best_score = job.best.score
+            run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
+            if score_test and run.status != "interrupted":
+                run.score_test()
         except KeyboardInterrupt:
             run.status = "interrupted"
             run.test_score = run.swa_score = run.targets = run.predictions = None
@@ -147,20 +148,6 @@ def fit(
     run.seconds = time.perf_counter() - began
     job.dismiss_callbacks(run)
     return run
-
-
-def _score(run: Run, job: Job) -> None:
-    """Look at the test part: once with the best checkpoint, once with the averaged weights if there are any."""
-    run.targets = job.data.targets[job.split.test]
-    if job.best_weights is not None:
-        job.restore_best_weights()
-        logits = job.predict(job.bare_model, job.split.test)
-        run.test_score = scores(run.task, logits, run.targets)["score"]
-        run.predictions = predictions_from_logits(run.task, logits)
-    if job.has_average and run.status != "diverged":
-        logits = job.predict(job.averager.model, job.split.test)
-        run.swa_score = scores(run.task, logits, run.targets)["score"]
-        run.predictions = predictions_from_logits(run.task, logits)
 
 
 # ------------------------------------------------------------------------------------------------- the loop's parts
@@ -273,19 +260,8 @@ class Job:
         return result["score"]
 
     def predict(self, model: nn.Module, rows: np.ndarray) -> np.ndarray:
-        """Compute logits (n, k) of `rows`, in their order, shared out among the processes.
-
-        Takes a bare model: one wrapped for several processes waits for the others at every batch, and they may have
-        fewer batches or none.
-        """
-        batch_size = EVALUATION_BATCH.get(self.accelerator.device.type, 64)
-        batches = evaluation_batches(self.batches.lengths[rows], batch_size)
-        mine = range(self.accelerator.process_index, len(batches), self.accelerator.num_processes)
-        with self.accelerator.autocast():
-            done = [(i, predict_logits(model, self.make_batch, [rows[batches[i]]])) for i in mine]
-        if self.accelerator.num_processes > 1:
-            done = sorted(gather_object(done), key=lambda pair: pair[0])
-        return np.concatenate([logits for _, logits in done])[np.argsort(np.concatenate(batches))]
+        """Compute logits (n, k) of `rows`, in their order."""
+        return predict_rows(model, self.batches, rows, self.accelerator)
 
     def keep_weights(self) -> None:
         """Keep a copy of the present weights as the best, in the memory of the last one."""
