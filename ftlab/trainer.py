@@ -29,7 +29,7 @@ from ftlab.data.batches import Batches
 from ftlab.errors import CheckpointError, DataError, RecipeError
 from ftlab.evaluate import METRICS, predict_rows, predictions_from_logits, scores
 from ftlab.history import History
-from ftlab.models import LayerMap, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
+from ftlab.models import LayerMap, cuda_graphs, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
 from ftlab.run import Run, TestSet
@@ -55,7 +55,7 @@ def training_loop(job: Job, recipe: Recipe) -> str:
 
         loss, grad_norm = job.forward_and_backward(job.batches_of(step))
         job.record(loss, grad_norm)
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        if not job.history.is_finite:
             return "diverged"
         job.optimizer.step()
         job.optimizer.zero_grad()
@@ -128,8 +128,10 @@ def fit(
             )
         try:
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
-            with first_token_only(job.bare_model, job.averager and job.averager.model):
+            with first_token_only(job.bare_model, job.averager and job.averager.model), cuda_graphs(job):
                 run.status = training_loop(job, recipe)
+            if not job.history.is_finite:
+                run.status = "diverged"  # found in the updates that were read back last
             job.restore_best_weights()
             run.best_score = job.best.score
             run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
@@ -182,33 +184,45 @@ class Job:
 
     def __post_init__(self) -> None:
         self.place = {name: i for i, name in enumerate(self.schedule.layers)}
-        self.batches_of, self.make_batch = self.batches.of, self.batches.make
 
     @property
     def has_average(self) -> bool:
         """Whether weights have been averaged yet."""
         return self.averager is not None and self.averager.num_updates > 0
 
+    def batches_of(self, step: int) -> list[np.ndarray]:
+        """Return the rows of the batches that make update `step`."""
+        return self.batches.of(step)
+
+    def make_batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Pad rows to the longest among them, on the model's device."""
+        return self.batches.make(rows)
+
     def forward_and_backward(self, batches: list[np.ndarray]) -> tuple[float, float]:
         """Leave the gradient of the mean loss over all rows of `batches`, clipped; return that loss and the norm."""
-        accelerator = self.accelerator
-        rank, processes = accelerator.process_index, accelerator.num_processes
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        shares = [rows[rank::processes] for rows in batches]
         rows_in_update = sum(map(len, batches))
+        weights = [len(share) / rows_in_update for share in shares]
+        # A process without rows computes one and ignores it.
+        computed = [share if len(share) else rows[:1] for share, rows in zip(shares, batches, strict=True)]
+        total, norm = self.gradient([self.make_batch(rows) for rows in computed], weights)
+        return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
+
+    def gradient(self, batches: list[dict[str, Any]], weights: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Leave the gradient of the batches' mean losses, weighted and added up; return that loss and the norm."""
+        accelerator = self.accelerator
         total = torch.zeros((), device=accelerator.device)
-        for i, rows in enumerate(batches):
-            share = rows[rank::processes]
-            weight = len(share) / rows_in_update
-            # Gradients travel between processes once an update; a process without rows computes one and ignores it.
+        for i, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+            # Gradients travel between processes once an update.
             with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
-                batch = self.make_batch(share if len(share) else rows[:1])
                 labels = batch.pop("labels")
                 loss = self.loss(self.model(**batch).logits.float(), labels) * weight
-                accelerator.backward(loss * processes)  # the processes' gradients are averaged
+                accelerator.backward(loss * accelerator.num_processes)  # the processes' gradients are averaged
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
         norm = accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        total = accelerator.reduce(total, "sum")
-        return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
+        return accelerator.reduce(total, "sum"), norm
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of a batch: squared error or its root for values, cross entropy for classes."""
@@ -267,10 +281,12 @@ class Job:
         """Keep a copy of the present weights as the best, in the memory of the last one."""
         weights = self.bare_model.state_dict()
         if self.best_weights is None:
-            self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
-        else:
-            for name, value in weights.items():
-                self.best_weights[name].copy_(value)
+            pinned = self.accelerator.device.type == "cuda"  # a GPU copies there several times as fast
+            self.best_weights = {
+                name: torch.empty_like(value, device="cpu", pin_memory=pinned) for name, value in weights.items()
+            }
+        for name, value in weights.items():
+            self.best_weights[name].copy_(value)
 
     def restore_best_weights(self) -> None:
         """Put the best checkpoint's weights into the model; without any evaluation it keeps the present ones."""
