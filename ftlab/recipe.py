@@ -20,7 +20,7 @@ from ftlab.bert_schedules import BERT_SCHEDULES
 from ftlab.errors import RecipeError
 from ftlab.schedules import ALL_SCHEDULES, schedule_arguments
 
-HEADS = ("auto", "pooler", "mean", "attention", "concat4")
+HEADS = ("auto", "pooler", "mean", "attention", "concat4", "mix")
 OPTIMIZERS = ("adamw", "bertadam", "sgd")
 LOSSES = ("auto", "rmse")
 DECAY_TYPES = ("cosine", "linear", "1-sqrt")
@@ -37,7 +37,7 @@ class Recipe:
     model: str = "minilm"
     """"minilm" (on this machine), any hub id, or a local folder."""
     head: str = "auto"
-    """"auto": the hub's own ...ForSequenceClassification; or "pooler", "mean", "attention", "concat4"."""
+    """"auto": the hub's own ...ForSequenceClassification; or "pooler", "mean", "attention", "concat4", "mix"."""
     max_length: int = 256
     """Tokens kept of a text; longer ones are cut."""
     dropout: float | None = 0.0
