@@ -333,6 +333,7 @@ _CHECKS = {
 _BASELINE = Recipe(  # every field is named, so that no default of today or tomorrow reaches the article's recipes
     model="roberta-base",
     head="pooler",
+    head_init="random",
     max_length=250,
     dropout=None,
     epochs=20,
@@ -397,6 +398,7 @@ PAPER_STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
     }
 )
 """What the schedule of each recipe in `PAPER` was planned for: `ft.preview(ft.PAPER[name], **ft.PAPER_STEPS[name])`
-draws the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans int(rows / 16 * epochs) updates, with
-2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of plans for 12 and for 15 epochs."""
+draws the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans
+int(rows / 16 * epochs) updates, with 2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of
+plans for 12 and for 15 epochs."""
 _PLANNED = {PAPER[name]: steps for name, steps in PAPER_STEPS.items()}

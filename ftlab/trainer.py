@@ -136,7 +136,7 @@ def fit(
             job.restore_best_weights()
             run.best_score = job.best.score
             run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
-            if score_test and run.status != "interrupted":
+            if score_test and not data.closed_test and run.status != "interrupted":
                 run.score_test()
         except KeyboardInterrupt:
             run.status = "interrupted"
