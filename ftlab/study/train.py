@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from ftlab import __version__
 from ftlab.callbacks import Callback
 from ftlab.data import Data
 from ftlab.errors import DataError
@@ -135,7 +136,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         "load_before": None if load is None else round(load, 2),
         "peak_memory_mib": _peak_memory(),
         "device": _device(),
-        "versions": {package: version(package) for package in ("ftlab", "torch", "transformers")},
+        "versions": {"ftlab": __version__, **{package: version(package) for package in ("torch", "transformers")}},
     }
     return record | {name: value for name, value in conditions().items() if value is not None}
 
