@@ -35,23 +35,11 @@ class BertAdamPanel(Panel):
         first = {key: value for name in BERT_SCHEDULES for key, value in schedule_arguments(name).items()}
         if recipe.schedule in BERT_SCHEDULES:
             first |= recipe.schedule_args
-        self.optimizer = Choice(
-            "optimizer",
-            "optimizer",
-            recipe.optimizer,
-            list(dict.fromkeys(["bertadam", "adamw", recipe.optimizer])),
-            help="bertadam leaves the bias correction out, adamw has it",
-        )
-        self.schedule = Choice(
-            "schedule",
-            "schedule",
-            recipe.schedule,
-            list(dict.fromkeys([*BERT_SCHEDULES, recipe.schedule])),
-            help="how the rate rises and falls; each rises over the warm-up",
-        )
+        self.optimizer = fields.choice(recipe, "optimizer", ("bertadam", "adamw"))
+        self.schedule = fields.choice(recipe, "schedule", BERT_SCHEDULES)
         self.warmup, self.warmup_steps = fields.warmup(recipe, total)
-        self.epochs = fields.epochs(recipe, 1 if recipe.swa_start is None else int(recipe.swa_start) + 1)
-        self.lr = fields.lr(recipe)
+        first_epochs = 1 if recipe.swa_start is None else int(recipe.swa_start) + 1
+        self.epochs, self.lr = fields.number(recipe, "epochs", low=first_epochs), fields.number(recipe, "lr")
         self.decay_rate = Number(
             "decay_rate",
             "decay rate",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Chart, Line, Mark, Sheet, thin
+from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Number, Panel
 from ftlab.recipe import Recipe
 from ftlab.study.optimism import expected_minimum, kept_looks, optimism
@@ -54,28 +55,8 @@ class FrequentEvalPanel(Panel):
     def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch = steps_per_epoch
-        self.eval_every = Number(
-            "eval_every",
-            "look every",
-            recipe.eval_every,
-            1,
-            100,
-            integer=True,
-            optional="x steps",
-            start=10,
-            help="steps between looks, besides the ends of epochs; off: only the ends of epochs",
-        )
-        self.patience = Number(
-            "patience",
-            "patience",
-            recipe.patience,
-            1,
-            60,
-            integer=True,
-            optional="stop early",
-            start=5,
-            help="looks in a row without a new best after which the run stops; off: never",
-        )
+        self.eval_every = fields.number(recipe, "eval_every", start=10)
+        self.patience = fields.number(recipe, "patience", start=5)
         self.noise = Number(
             "noise",
             "noise of a look",
@@ -89,15 +70,7 @@ class FrequentEvalPanel(Panel):
         first = 1 if recipe.swa_start is None else math.floor(recipe.swa_start) + 1
         if isinstance(recipe.warmup, int):
             first = max(first, math.ceil(recipe.warmup / steps_per_epoch))
-        self.epochs = Number(
-            "epochs",
-            "epochs",
-            recipe.epochs,
-            min(first, recipe.epochs),
-            20,
-            integer=True,
-            help="passes over the training part",
-        )
+        self.epochs = fields.number(recipe, "epochs", low=min(first, recipe.epochs))
         super().__init__(recipe, [self.eval_every, self.patience, self.noise, self.epochs])
 
     def example(self, recipe: Recipe) -> Example:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ftlab.errors import RecipeError
 from ftlab.lab.chart import Sheet
-from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Choice, Panel
 from ftlab.lab.plots.reinit import before_after_sheet
-from ftlab.recipe import Recipe
+from ftlab.recipe import ABOUT, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,26 +60,10 @@ class ReinitPanel(Panel):
         self.before = self._measure()
         self._fresh: dict[int, dict[str, dict[str, float]]] = {}
         self._fresh_start(recipe.seed)  # now, so that the slider need not wait for it
-        with_pooler = "; from 1 on the pooler goes with them" if pooler else "; this head has no pooler"
-        self.reinit_layers = Number(
-            "reinit_layers",
-            "fresh layers",
-            recipe.reinit_layers,
-            0,
-            depth,
-            integer=True,
-            help=f"top layers that start from a fresh initialisation, 0: off{with_pooler}",
-        )
-        self.seed = Number(
-            "seed",
-            "seed",
-            recipe.seed,
-            0,
-            100,
-            integer=True,
-            help="decides the fresh weights (and, in a run, the new classifier and the order of the batches); "
-            "the bars hardly move, since every draw has the same spread",
-        )
+        remark = "; from 1 on the pooler goes with them" if pooler else "; this head has no pooler"
+        known = ABOUT["reinit_layers"].help + remark
+        self.reinit_layers = fields.number(recipe, "reinit_layers", high=depth, help=known)
+        self.seed = fields.number(recipe, "seed")
         self.shown = Choice(
             "shown",
             "bars show",

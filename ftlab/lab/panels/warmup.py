@@ -53,12 +53,11 @@ class WarmupPanel(Panel):
         if recipe.schedule == "cosine_with_restarts":  # there, num_cycles counts the falls
             first |= {"restarts": first["num_cycles"], "num_cycles": 0.5}
         decay = first["decay_steps"]
-        self.schedule = fields.schedule(recipe)
+        self.schedule = fields.choice(recipe, "schedule", SCHEDULES)
         self.gallery = Switch("gallery", "show every schedule", gallery, help="all of them, or the chosen one alone")
         self.warmup, self.warmup_steps = fields.warmup(recipe, total)
         first_epochs = 1 if recipe.swa_start is None else int(recipe.swa_start) + 1
-        self.epochs = fields.epochs(recipe, first_epochs)
-        self.lr = fields.lr(recipe)
+        self.epochs, self.lr = fields.number(recipe, "epochs", low=first_epochs), fields.number(recipe, "lr")
         self.num_cycles = Number(
             "num_cycles",
             "waves (cosine)",

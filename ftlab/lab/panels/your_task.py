@@ -10,7 +10,7 @@ from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.lab.plots.your_task import plan_sheet
-from ftlab.recipe import Recipe
+from ftlab.recipe import ABOUT, Recipe
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, num_layers_of, preview
 
 if TYPE_CHECKING:
@@ -43,52 +43,15 @@ class YourTaskPanel(Panel):
             integer=True,
             help="texts in the training part, three fifths of all with five folds; no field of a recipe",
         )
-        self.model = Choice(
-            "model", "model", recipe.model, tuple(self.depths), help="decides how many layers there are"
-        )
-        self.batch_size = Number(
-            "batch_size",
-            "batch size",
-            recipe.batch_size,
-            1,
-            256,
-            integer=True,
-            help="texts in one forward and backward pass",
-        )
-        self.gradient_accumulation_steps = Number(
-            "gradient_accumulation_steps",
-            "accumulation",
-            recipe.gradient_accumulation_steps,
-            1,
-            64,
-            integer=True,
-            help="batches whose gradients make one step",
-        )
-        self.epochs = fields.epochs(recipe)
-        self.lr = fields.lr(recipe)
-        self.layer_decay = fields.layer_decay(recipe)
+        self.model = Choice("model", "model", recipe.model, tuple(self.depths), help=ABOUT["model"].help)
+        self.batch_size = fields.number(recipe, "batch_size")
+        self.gradient_accumulation_steps = fields.number(recipe, "gradient_accumulation_steps")
+        self.epochs, self.lr = fields.number(recipe, "epochs"), fields.number(recipe, "lr")
+        self.layer_decay = fields.number(recipe, "layer_decay", step=0.01)
         self.warmup, self.warmup_steps = fields.warmup(recipe, self.total_steps)
-        self.reinit_layers = Number(
-            "reinit_layers",
-            "fresh layers",
-            recipe.reinit_layers,
-            0,
-            max(recipe.reinit_layers, depth or 0),
-            integer=True,
-            help="top layers that start from a fresh initialisation, 0: off",
-        )
-        self.swa_start = fields.swa_start(recipe, self.latest_start)
-        self.eval_every = Number(
-            "eval_every",
-            "look every",
-            recipe.eval_every,
-            1,
-            1000,
-            integer=True,
-            optional="x steps",
-            start=10,
-            help="steps between looks at the validation part, besides the ends of epochs; off: only these",
-        )
+        self.reinit_layers = fields.number(recipe, "reinit_layers", high=max(recipe.reinit_layers, depth or 0))
+        self.swa_start, _ = fields.averaging(recipe, self.latest_start)
+        self.eval_every = fields.number(recipe, "eval_every", start=10)
         self.log_axis = fields.log_axis()
         self.preview(recipe)  # refuses one that does not fit these rows, which the ranges would change in silence
         size = [self.rows, self.model, self.batch_size, self.gradient_accumulation_steps, self.epochs]

@@ -110,7 +110,7 @@ def test_the_code_names_the_fields_and_not_the_noise():
 @pytest.mark.parametrize(
     "values, words",
     [
-        ({"eval_every": 0}, "eval_every: 0 .*whole numbers 1 to 100, or None"),
+        ({"eval_every": 0}, "eval_every: 0 .*whole numbers 1 to 1000, or None"),
         ({"eval_every": 2.5}, "eval_every: 2.5"),
         ({"patience": 0}, "patience: 0 .*whole numbers 1 to 60, or None"),
         ({"noise": -0.01}, "noise: -0.01 .*0 to 0.05"),
