@@ -1,6 +1,6 @@
 """Score the reference models wherever the plan of the study confirms a recipe, on the same rows.
 
-    python tools/references.py [study ...]          writes data/results/references.jsonl; what is there is not done again
+    python tools/references.py [study ...]      adds what is missing in data/results/references.jsonl
 """
 
 from __future__ import annotations
