@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -397,7 +398,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Make the recipe's optimizer over the model's parameter groups; every group carries `name` and `layer`.
 
-    layers: the model's layer map, where it is known already.
+    layers: the model's layer map, where it is known already. Warns where AdamW's weight decay is lost by rounding.
     """
     shared = {"weight_decay": recipe.weight_decay, "layers": layers}
     if recipe.group_lrs is not None:
@@ -406,11 +407,25 @@ def make_optimizer(
     else:
         groups = param_groups(model, lr=recipe.lr, head_lr=recipe.head_lr, layer_decay=recipe.layer_decay, **shared)
     if recipe.optimizer == "adamw":
+        _warn_of_lost_decay(groups)
         return torch.optim.AdamW(groups, fused=torch.device(device).type in ("cpu", "cuda"))
     if recipe.optimizer == "bertadam":
         # The loop has clipped the whole gradient already, so that only the bias correction differs from AdamW.
         return BertAdam(groups, lr=recipe.lr, max_grad_norm=0.0)
     return torch.optim.SGD(groups, lr=recipe.lr)
+
+
+def _warn_of_lost_decay(groups: list[dict[str, Any]]) -> None:
+    """Say so if AdamW's factor 1 - lr * weight_decay is nearer to 1 than 32 bits can tell, 2 ** -24."""
+    decays = {group["name"]: group["lr"] * group["weight_decay"] for group in groups if group["weight_decay"]}
+    if lost := {name: decay for name, decay in decays.items() if 0 < decay < 2**-24}:
+        name, decay = min(lost.items(), key=lambda item: item[1])
+        warnings.warn(
+            f"weight_decay: AdamW multiplies a weight by 1 - lr * weight_decay, which 32 bits round away, wholly or in "
+            f"part, below 6e-8: {len(lost)} of {len(decays)} groups, down to {decay:.1e} in {name!r}. Raise lr or "
+            "weight_decay, set it to 0, or use optimizer='bertadam', which keeps it",
+            stacklevel=3,
+        )
 
 
 def _check_arguments(
