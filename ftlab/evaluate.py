@@ -34,8 +34,8 @@ def predict_logits(
         outputs = []
         for rows in batches:
             inputs = {key: value for key, value in make_batch(rows).items() if key != "labels"}
-            outputs.append(model(**inputs).logits.double().cpu().numpy())
-        return np.concatenate(outputs)
+            outputs.append(model(**inputs).logits)
+        return torch.cat(outputs).cpu().double().numpy()  # in this order: some devices (MPS) have no float64
     finally:
         model.train(was_training)
 

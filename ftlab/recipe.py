@@ -383,5 +383,5 @@ PAPER_STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 )
 """What the schedule of each recipe in `PAPER` was planned for, as arguments of `preview`, which takes them by itself
 where no steps are given: `ft.preview(ft.PAPER[name])` draws the published picture. The article plans int(rows / 16 *
-epochs) updates, with 2,266 or 2,267 training rows by the fold; its figures of averaging are plans of 12 and 15 epochs."""
+epochs) updates of 2,266 or 2,267 rows, by the fold; its two figures of averaging are plans of 12 and 15 epochs."""
 _PLANNED = {PAPER[name]: steps for name, steps in PAPER_STEPS.items()}

@@ -25,7 +25,7 @@ from torch import nn
 
 from ftlab import hooks
 from ftlab.callbacks import Callback
-from ftlab.checkpoint import resume_job, save_job
+from ftlab.checkpoint import random_states, resume_job, save_job, set_random_states
 from ftlab.data import Data, Split
 from ftlab.data.batches import Batches, evaluation_batches
 from ftlab.errors import CheckpointError, DataError, RecipeError
@@ -52,7 +52,7 @@ def training_loop(job: Job, recipe: Recipe) -> str:
     for step in range(job.first_step, job.schedule.total_steps):
         if job.best.exhausted:
             return "early_stopped"
-        if job.stop.is_set():
+        if job.is_stopped():
             return "interrupted"
 
         for group in job.optimizer.param_groups:  # 02 layer-wise rates and 03 warm-up, in one array
@@ -60,7 +60,7 @@ def training_loop(job: Job, recipe: Recipe) -> str:
 
         loss, grad_norm = job.forward_and_backward(job.batches_of(step))
         job.record(loss, grad_norm)
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        if not (math.isfinite(loss) and (math.isfinite(grad_norm) or job.overflow_is_skipped())):
             return "diverged"
         job.optimizer.step()
         job.optimizer.zero_grad()
@@ -105,7 +105,7 @@ def fit(
     _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
     fingerprint = {"recipe": recipe.key_fields(), "data": data.fingerprint, "fold": int(fold), **conditions()}
     began = time.perf_counter()
-    with _seeded(recipe.seed):
+    with seeded(recipe.seed):
         job = _prepare(recipe, data, data.split(fold))
         job.checkpoint_dir, job.fingerprint, job.stop = checkpoint_dir, fingerprint, stop or job.stop
         job.callbacks += callbacks
@@ -203,6 +203,13 @@ class Job:
         """Whether weights have been averaged yet."""
         return self.averager is not None and self.averager.num_updates > 0
 
+    def is_stopped(self) -> bool:
+        """Tell whether the run is to end now; a stop in one of several processes ends all of them, after one update."""
+        if self.accelerator.num_processes == 1:
+            return self.stop.is_set()
+        stops = torch.tensor(float(self.stop.is_set()), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(stops, "sum"))
+
     def forward_and_backward(self, batches: list[np.ndarray]) -> tuple[float, float]:
         """Leave the gradient of the mean loss over all rows of `batches`, clipped; return that loss and the norm."""
         accelerator = self.accelerator
@@ -212,11 +219,12 @@ class Job:
         for i, rows in enumerate(batches):
             share = rows[rank::processes]
             weight = len(share) / rows_in_update
+            of_batch = None if processes == 1 else len(share) / len(rows)
             # Gradients travel between processes once an update; a process without rows computes one and ignores it.
             with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
                 batch = self.make_batch(share if len(share) else rows[:1])
                 labels = batch.pop("labels")
-                loss = self.loss(self.model(**batch).logits.float(), labels) * weight
+                loss = self.loss(self.model(**batch).logits.float(), labels, of_batch) * weight
                 accelerator.backward(loss * processes)  # the processes' gradients are averaged
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
@@ -224,12 +232,29 @@ class Job:
         total = accelerator.reduce(total, "sum")
         return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean loss of a batch: squared error or its root for values, cross entropy for classes."""
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor, share: float | None = None) -> torch.Tensor:
+        """Mean loss of a batch: squared error or its root for values, cross entropy for classes.
+
+        share: which share of the batch these rows are where other processes have the rest. Summed over them, weighted
+        by it, the losses are the whole batch's, and so are their gradients.
+        """
         if self.data.task == "classification":
             return nn.functional.cross_entropy(logits, labels)
         squared = nn.functional.mse_loss(logits[:, 0], labels)
-        return squared if self.recipe.loss == "auto" else torch.sqrt(squared + 1e-12)  # no infinite slope at 0
+        if self.recipe.loss == "auto":
+            return squared
+        if share is None:
+            return torch.sqrt(squared + 1e-12)  # no infinite slope at 0
+        root = torch.sqrt(self.accelerator.reduce(squared.detach() * share, "sum") + 1e-12)
+        return (squared / root + root) / 2  # where the parts' mean is root squared: equal to the root, in slope as well
+
+    def overflow_is_skipped(self) -> bool:
+        """Tell whether float16's loss scaler skips an update whose gradient is not finite, and halves its scale.
+
+        At a scale of 1 and below the overflow is the gradient's own.
+        """
+        scaler = self.accelerator.scaler
+        return scaler is not None and scaler.get_scale() > 1
 
     def record(self, loss: float, grad_norm: float) -> None:
         """Write the update into the history, with the rates as the optimizer holds them."""
@@ -331,7 +356,7 @@ def prepare(recipe: Recipe, data: Data, fold: int = 0) -> Job:
     Raises RecipeError, DataError or ModelError as `fit` does.
     """
     _check_arguments(recipe, data, fold, False, None, False)
-    with _seeded(recipe.seed):
+    with seeded(recipe.seed):
         return _prepare(recipe, data, data.split(fold))
 
 
@@ -456,8 +481,12 @@ def conditions() -> dict[str, str | None]:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch inside the block and put its random state back afterwards."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch inside the block and put its random states back afterwards, those of every device."""
+    states = random_states()
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # manual_seed seeds all GPUs
+            torch.manual_seed(seed)
+            yield
+    finally:
+        set_random_states(states)
