@@ -139,7 +139,7 @@ START, GROWTH = 2.0**24, 3  # a scale far too large at first; it doubles after s
 
 @pytest.fixture
 def half(monkeypatch):
-    """float16 as accelerate has it on a GPU, on this CPU, which it would not use it on: autocast, and torch's scaler."""
+    """float16 as accelerate has it on a GPU, on this CPU, where it would not: autocast, and torch's scaler."""
 
     class OnCPU(Accelerator):
         def __init__(self):
