@@ -4,7 +4,19 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["arms", "cells", "optimism", "plan", "plan_report", "queue", "report", "search", "statistics", "train"],
+    submodules=[
+        "arms",
+        "cells",
+        "optimism",
+        "plan",
+        "plan_report",
+        "queue",
+        "report",
+        "search",
+        "statistics",
+        "storage",
+        "train",
+    ],  # fmt: skip
     submod_attrs={
         "arms": ["FEW_SAMPLES", "PAIRS", "TECHNIQUES"],
         "cells": ["load_cells"],
