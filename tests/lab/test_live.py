@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ftlab import live
+from ftlab.lab import live
 from ftlab.lab.live import LiveCurves, ProgressBar, live_callback
 from tests.fake_run import advance, make_run, start
 
