@@ -7,6 +7,7 @@ One that tries more often in another way says how many times with the fixture `t
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ os.environ.pop("FTLAB_PRESET", None)
 # A slow machine is no failure, and what was green stays green until the code changes.
 settings.register_profile("ftlab", deadline=None, derandomize=True)
 settings.load_profile("ftlab")
+
+
+def pytest_collection_finish():
+    """Keep what the imports have made, a million objects, out of the garbage collections of the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -38,6 +38,7 @@ def on_two_cpu_processes(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, launcher.returncode, out, err)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch's launcher needs libuv there")
 def test_two_processes_give_the_numbers_of_one(tmp_path, monkeypatch):
     (tmp_path / "recipe.json").write_text(RECIPE.to_json(), encoding="utf-8")

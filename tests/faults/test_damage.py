@@ -336,7 +336,8 @@ def test_a_folder_that_cannot_be_written_to(stopped, what):
 # ----------------------------------------------------------------------------------- another recipe, other data
 
 OTHER = {
-    "model": "bert-base-uncased", "head": "mean", "max_length": 40, "dropout": 0.2, "epochs": 2, "batch_size": 6,
+    "model": "bert-base-uncased", "head": "mean", "head_init": "probe", "max_length": 40,
+    "dropout": 0.2, "epochs": 2, "batch_size": 6,
     "gradient_accumulation_steps": 2, "lr": 1e-3, "head_lr": 1e-3, "layer_decay": 1.0, "group_lrs": [1e-3],
     "weight_decay": 0.0, "optimizer": "sgd", "max_grad_norm": 2.0, "schedule": "cosine",
     "schedule_args": {"num_cycles": 0.3}, "warmup": 4, "reinit_layers": 1, "swa_start": None, "swa_lr": None,
