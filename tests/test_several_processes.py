@@ -42,6 +42,7 @@ def on_two_cpu_processes(*program: str) -> subprocess.CompletedProcess[str]:
 needs_launcher = pytest.mark.skipif(sys.platform == "win32", reason="PyTorch's launcher needs libuv there")
 
 
+@pytest.mark.slow
 @needs_launcher
 def test_two_processes_give_the_numbers_of_one(tmp_path, monkeypatch):
     (tmp_path / "recipe.json").write_text(RECIPE.to_json(), encoding="utf-8")
@@ -90,6 +91,7 @@ with open(f"{folder}/said-{rank}.json", "w") as file:
 """
 
 
+@pytest.mark.slow
 @needs_launcher
 def test_the_articles_loss_a_stop_in_one_of_them_and_the_range_test(tmp_path, monkeypatch):
     """The root is that of the whole batch's squared error, not of a process's share; a stop anywhere ends all; the
