@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ftlab.errors import RecipeError
+from ftlab.checks import real
 
 
 def warmup_cosine(step: np.ndarray, total_steps: int, warmup_steps: float) -> np.ndarray:
@@ -117,8 +117,6 @@ def missing_correction(step: np.ndarray, b1: float = 0.9, b2: float = 0.999) -> 
     small by 1 - b^t (Kingma and Ba 2015), and the second one's root divides. Epsilon is taken as 0. Raises RecipeError
     unless b1 and b2 are in [0, 1).
     """
-    for name, value in (("b1", b1), ("b2", b2)):
-        if not 0.0 <= value < 1.0:
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: [0, 1)")
+    b1, b2 = real("b1", b1, 0, 1, below=True), real("b2", b2, 0, 1, below=True)
     t = np.asarray(step, dtype=np.float64) + 1.0
     return (1.0 - b1**t) / np.sqrt(1.0 - b2**t)

@@ -1,6 +1,6 @@
 """Score the reference models wherever the plan of the study confirms a recipe, on the same rows.
 
-    python tools/references.py [study ...]      adds what is missing in data/results/references.jsonl
+python tools/references.py [study ...]      adds what is missing in data/results/references.jsonl
 """
 
 from __future__ import annotations

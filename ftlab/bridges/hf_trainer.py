@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import EvalPrediction, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ftlab.checks import whole
 from ftlab.errors import CheckpointError, ModelError, RecipeError
 from ftlab.evaluate import METRICS, scores
 from ftlab.models import layer_map
@@ -100,9 +101,7 @@ class SWACallback(TrainerCallback):
     """
 
     def __init__(self, swa_step: int) -> None:
-        if isinstance(swa_step, bool) or not isinstance(swa_step, (int, np.integer)) or swa_step < 0:
-            raise RecipeError(f"swa_step: {swa_step!r} is not a whole number of 0 or more; preview(...).swa_step is")
-        self.swa_step = int(swa_step)
+        self.swa_step = whole("swa_step", swa_step)  # such as preview(...).swa_step
         self.averager: WeightAverager | None = None
 
     def on_train_begin(

@@ -17,10 +17,10 @@ import numpy as np
 
 from ftlab.data import Data, load_data
 from ftlab.errors import CheckpointError, RecipeError
-from ftlab.first_edition import FIRST_EDITION, recipe_of
 from ftlab.history import History
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
+from ftlab.study.first_edition import FIRST_EDITION, recipe_of
 
 if TYPE_CHECKING:
     from ftlab.run import Run

@@ -12,8 +12,8 @@ import pytest
 
 import ftlab as ft
 from ftlab.errors import DataError
-from ftlab.first_edition import recipe_of
 from ftlab.study import load_cells, plan
+from ftlab.study.first_edition import recipe_of
 from ftlab.study.plan_report import confirmation, confirmation_text, load_references
 from ftlab.study.train import BLOCK, Cell, part_of
 
