@@ -9,6 +9,37 @@ from ftlab.checks import whole
 from ftlab.lab.panels.base import Choice, Number, Switch
 from ftlab.recipe import ABOUT, Recipe
 
+ARGUMENTS: dict[str, tuple[str, float, float, dict[str, Any], str]] = {  # label, ends of the slider, options, help
+    "num_cycles": ("waves (cosine)", 0.1, 4, {"step": 0.1},
+                   "num_cycles of cosine: whole waves; 0.5 falls once, 1 falls and rises again"),
+    "restarts": ("falls (restarts)", 1, 6, {"integer": True},
+                 "num_cycles of cosine_with_restarts: how many times the rate falls from the top"),
+    "power": ("power", 0.25, 4, {"step": 0.25},
+              "of polynomial: 1 is a straight line, more falls early, less falls late"),
+    "end_factor": ("end factor", 0, 1, {"step": 0.05},
+                   "of polynomial and warmup_stable_decay: last rate as a share of the full one"),
+    "timescale": ("timescale", 1, 200, {"integer": True, "optional": "own scale", "start": 27},
+                  "of inverse_sqrt, in steps: three times as much after the warm-up halves the rate; off: the length "
+                  "of the warm-up"),
+    "decay": ("decay (share)", 0, 0.99, {"step": 0.01},
+              "of warmup_stable_decay: share of the run over which the rate falls at the end"),
+    "decay_rate": ("decay rate", 0.01, 1, {"step": 0.01},
+                   "of the exponential decays: the factor by which the rate falls every so many steps"),
+    "decay_steps": ("decay steps", 1, 500, {"optional": "in steps", "start": 27, "step": 1},
+                    "of the exponential decays: so many steps; off: the whole decay, so that it ends at the decay "
+                    "rate"),
+    "degree": ("degree", 0.25, 6, {"step": 0.25},
+               "of warmup_exp_decay_exp: power of the rise; of warmup_exp_decay_poly: power of the fall"),
+    "warm_degree": ("degree of the rise", 0.25, 6, {"step": 0.25}, "of warmup_exp_decay_poly: power of the rise"),
+}  # fmt: skip
+"""What panels say of the arguments of schedules."""
+
+
+def argument(name: str, value: float | None) -> Number:
+    """Make the control of a schedule's argument."""
+    label, low, high, options, help = ARGUMENTS[name]
+    return Number(name, label, value, low, high, help=help, **options)
+
 
 def number(recipe: Recipe, field: str, /, **given: Any) -> Number:
     """Make the control of a field that is a number, as `ftlab.recipe.ABOUT` describes it, except for what is given."""
