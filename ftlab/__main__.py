@@ -8,8 +8,8 @@
     python -m ftlab results cells.jsonl
     python -m ftlab fields
 
-Every field of a Recipe is an option of the same name; `fields` prints them all. Several processes: `accelerate launch -m ftlab fit ...` for one
-run; `study --workers 4`, or the same `study` command on several machines, for many.
+Every field of a Recipe is an option of the same name; `fields` prints them all. Several processes: `accelerate launch
+-m ftlab fit ...` for one run; `study --workers 4`, or the same `study` command on several machines, for many.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_the_words_say_which_look_wins_and_by_how_much():
     seen = panel.example(panel.recipe)
     label = ElementTree.fromstring(f"<div>{panel.svg}</div>")[0].get("aria-label")
     assert label == panel.describe(seen) == panel.figure(panel.recipe).sentence
-    assert label.startswith("14 looks.") and f"after step {seen.steps[seen.kept]}" in label
+    assert label.startswith("14 evaluations.") and f"after step {seen.steps[seen.kept]}" in label
     assert 0 < seen.kept < 13, "the example teaches more when the last look does not win"
 
 
