@@ -333,6 +333,7 @@ _CHECKS = {
 _BASELINE = Recipe(  # every field is named, so that no default of today or tomorrow reaches the article's recipes
     model="roberta-base",
     head="pooler",
+    head_init="random",
     max_length=250,
     dropout=None,
     epochs=20,
@@ -382,21 +383,11 @@ PAPER: Mapping[str, Recipe] = MappingProxyType(
 """The article's recipes for `roberta-base` on CommonLit. The schedules of its figures run over 5 epochs of 142 steps;
 the baseline trains for at most 20 epochs and everything together for at most 15."""
 
+_TOTALS = dict(zip(PAPER, (2832, 708, 708, 708, 1699, 2125, 2124), strict=True))
 PAPER_STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {
-        name: MappingProxyType({"steps_per_epoch": 142, "total_steps": total})
-        for name, total in {
-            "baseline": 2832,
-            "llrd": 708,
-            "grouped_llrd": 708,
-            "llrd+warmup": 708,
-            "llrd+warmup+swa": 1699,
-            "grouped_llrd+warmup+swa": 2125,
-            "all": 2124,
-        }.items()
-    }
+    {name: {"steps_per_epoch": 142, "total_steps": total} for name, total in _TOTALS.items()}
 )
-"""What the schedule of each recipe in `PAPER` was planned for: `ft.preview(ft.PAPER[name], **ft.PAPER_STEPS[name])`
-draws the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans int(rows / 16 * epochs) updates, with
-2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of plans for 12 and for 15 epochs."""
+"""What the schedule of each recipe in `PAPER` was planned for, as arguments of `preview`, which takes them by itself
+where no steps are given: `ft.preview(ft.PAPER[name])` draws the published picture. The article plans int(rows / 16 *
+epochs) updates of 2,266 or 2,267 rows, by the fold; its two figures of averaging are plans of 12 and 15 epochs."""
 _PLANNED = {PAPER[name]: steps for name, steps in PAPER_STEPS.items()}

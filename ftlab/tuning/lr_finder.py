@@ -20,7 +20,7 @@ from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.history import History
 from ftlab.recipe import Recipe
-from ftlab.trainer import Job, prepare
+from ftlab.trainer import Job, prepare, seeded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,8 +62,7 @@ def find_lr(
     job = prepare(recipe, data, fold)
     job.history.total_steps = len(rates)
     start_loss = _loss_before_training(job)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed):
         try:
             status = _raise_the_rate(job, rates, smoothing, start_loss)
         except KeyboardInterrupt:
@@ -84,7 +83,7 @@ def _raise_the_rate(job: Job, rates: np.ndarray, smoothing: float, start_loss: f
             group["lr"] = rate * share
         loss, grad_norm = job.forward_and_backward(job.batches_of(step))
         job.record(loss, grad_norm)
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        if not (math.isfinite(loss) and (math.isfinite(grad_norm) or job.overflow_is_skipped())):
             return "diverged"
         if step >= len(rates) // 10:  # before that, one lucky batch can be the best for good
             smoothed = smooth(job.history.loss, smoothing)[-1]
@@ -100,7 +99,7 @@ def _loss_before_training(job: Job) -> float:
     """Compute the mean loss of rows from all over the train part, in evaluation mode."""
     train = job.split.train
     rows = train[np.linspace(0, len(train) - 1, min(len(train), START_ROWS)).astype(int)]
-    logits = torch.from_numpy(job.predict(job.model, rows)).float()
+    logits = torch.from_numpy(job.predict(job.bare_model, rows)).float()
     labels = torch.from_numpy(job.data.targets[rows])
     return job.loss(logits, labels if job.data.task == "classification" else labels.float()).item()
 
