@@ -174,8 +174,9 @@ def _work_side_by_side(args: argparse.Namespace) -> None:
             worker.join()
     finally:
         held_here.close()
-        for worker in filter(multiprocessing.Process.is_alive, workers):
-            worker.join()
+        for worker in workers:
+            if worker.is_alive():
+                worker.join()
     for n, worker in zip(numbers, workers, strict=True):
         if worker.exitcode < 0:
             print(f"[{n}] ended by {signal.Signals(-worker.exitcode).name}; its cell is open again", file=sys.stderr)
