@@ -135,7 +135,7 @@ FILES = {
     "folds without end": ("a.csv", csv(), {"num_folds": 10**30}, ["too few for"]),
     "seed too large": ("a.csv", csv(), {"seed": 2**32}, ["seed is 4294967296"]),
     "seed a text": ("a.csv", csv(), {"seed": "a"}, ["seed is 'a'"]),
-    "tsv with an open quote": ("a.tsv", b'text\ttarget\n"x\t1\n', {}, ["a.tsv", "row 1 (line 2)"]),
+    "tsv with an open quote": ("a.tsv", b'text\ttarget\n"x\t1\t2\n', {}, ["a.tsv", "row 1 (line 2)"]),
     "tsv with spaces": ("a.tsv", b"text    target\nx    1\n", {}, ["a.tsv"]),
     "tsv in UTF-16": ("a.tsv", "text\ttarget\nx\t1\n".encode("utf-16"), {}, ["a.tsv", "utf-16"]),
     "JSONL a word": ("a.jsonl", jsonl("word"), {}, ["line 11", "JSON"]),

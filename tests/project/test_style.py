@@ -22,7 +22,6 @@ ORDER = [
     {"bert_schedules", "history"},
     {"schedules"},
     {"recipe", "callbacks"},
-    {"first_edition"},
     {"data"},
     {"preset", "evaluate", "checkpoint"},
     {"models"},
@@ -35,7 +34,7 @@ ORDER = [
 ]
 ROW = {module: row for row, modules in enumerate(ORDER) for module in modules}
 
-NUMPY_ONLY = ORDER[0] | ORDER[1] | ORDER[2] | ORDER[3] | ORDER[4]
+NUMPY_ONLY = ORDER[0] | ORDER[1] | ORDER[2] | ORDER[3]
 READERS = {"lab.plots", "lab.live"}  # they read History, LRSchedule and Run objects and train nothing
 TRAINING = {"torch", "transformers", "accelerate", "datasets", "safetensors", "sklearn"}
 NOTEBOOK = {"IPython", "ipywidgets"}
