@@ -8,7 +8,7 @@ import numpy as np
 
 from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.lab.plots.llrd import layer_rates_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, layer_rates, preview
@@ -44,9 +44,7 @@ class LLRDPanel(Panel):
         first = preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers)
         self.num_layers = len(first.layers) - 2
         given = recipe.group_lrs
-        self.layer_decay = fields.layer_decay(recipe)
-        self.lr = fields.lr(recipe, "top rate (lr)")
-        self.head_lr = fields.head_lr(recipe)
+        self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
         self.groups = Number(
             "groups",
             "groups of layers",
@@ -58,11 +56,12 @@ class LLRDPanel(Panel):
             start=min(3, self.num_layers),
             help="equal groups that share a rate, in place of the decay; rates in equal ratios from lowest to top",
         )
-        self.lowest_lr = Number(
-            "lowest_lr",
-            "lowest rate",
-            given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
-            **fields.RATES,
+        self.lowest_lr = fields.number(
+            recipe,
+            "lr",
+            name="lowest_lr",
+            label="lowest rate",
+            value=given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
             help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
         )
         self.convention = Choice(
@@ -72,7 +71,7 @@ class LLRDPanel(Panel):
             {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
-        self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
+        self.log_axis = fields.log_axis()
         controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr, self.convention]
         super().__init__(recipe, [*controls, self.log_axis])
 
