@@ -1,7 +1,7 @@
 """Recipes: validation, copies, differences, JSON, and the article's own settings."""
 
-import copy
 import ast
+import copy
 import dataclasses
 import inspect
 import json
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftlab.errors import RecipeError
 from ftlab import recipe as recipe_module
+from ftlab.errors import RecipeError
 from ftlab.recipe import PAPER, Recipe
 
 
