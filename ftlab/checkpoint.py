@@ -89,21 +89,23 @@ def save_job(job: Any, done: int) -> None:
     With several processes each gives its random state and the first writes. Raises CheckpointError as
     `save_checkpoint` does.
     """
-    random_states = gather_object([_random_state()])
+    states_of_all = gather_object([random_states()])
     if not job.accelerator.is_main_process:
         return
     optimizer, rest = flatten_optimizer(job.optimizer.state_dict())
+    scaler = job.accelerator.scaler  # of float16
     tensors = {
         "model": job.bare_model.state_dict(),
         "optimizer": optimizer,
         "best": job.best_weights or {},
         "average": job.averager.state_dict() if job.averager else {},
-        "random": {f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()},
+        "random": {f"{rank}/{k}": v for rank, states in enumerate(states_of_all) for k, v in states.items()},
     }
     state = {
         "fingerprint": job.fingerprint,
         "step": done,
         "optimizer": rest,
+        "scaler": scaler and scaler.state_dict(),
         "best_score": job.best.score,
         "looks_without_progress": job.best.looks_without_progress,
         "history": job.history.to_dict(),
@@ -134,11 +136,13 @@ def _restore(job: Any, tensors: dict[str, dict[str, torch.Tensor]], state: dict[
     _same_run(state["fingerprint"], job.fingerprint, job.checkpoint_dir)
     job.bare_model.load_state_dict(tensors["model"])
     job.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
+    if job.accelerator.scaler and state.get("scaler"):  # the first edition saved none
+        job.accelerator.scaler.load_state_dict(state["scaler"])
     job.best_weights = tensors["best"] or None
     if job.averager:
         job.averager.load_state_dict(tensors["average"])
     mine = f"{job.accelerator.process_index}/"
-    _set_random_state({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
+    set_random_states({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
     job.best.score, job.best.looks_without_progress = state["best_score"], state["looks_without_progress"]
     job.first_step = state["step"]
     job.history = History.from_dict(state["history"])
@@ -207,17 +211,19 @@ def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) 
     return {"state": state, "param_groups": rest["groups"]}
 
 
-def _random_state() -> dict[str, torch.Tensor]:
+def random_states() -> dict[str, torch.Tensor]:
+    """Return torch's random state on the CPU, and on an accelerator ("cuda", "mps", "xpu") if there is one."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
+    if torch.accelerator.is_available():
+        kind = torch.accelerator.current_accelerator().type
+        states[kind] = torch.get_device_module(kind).get_rng_state()
     return states
 
 
-def _set_random_state(states: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+def set_random_states(states: dict[str, torch.Tensor]) -> None:
+    """Restore what `random_states` returned; the state of an accelerator that is not here is passed over."""
+    for kind in random_states().keys() & states.keys():
+        (torch if kind == "cpu" else torch.get_device_module(kind)).set_rng_state(states[kind])
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ftlab.checks import real
 from ftlab.errors import RecipeError
 from ftlab.models import LayerMap, layer_map
 from ftlab.schedules import layer_rates
@@ -37,8 +38,7 @@ def param_groups(
 
         optimizer = torch.optim.AdamW(ft.llrd.param_groups(model, lr=3.5e-6, head_lr=3.6e-6, layer_decay=0.9))
     """
-    if not 0 <= layer_decay <= 1:
-        raise RecipeError(f"layer_decay: {layer_decay!r} is out of range; allowed: [0, 1]")
+    real("layer_decay", layer_decay, 0, 1)
     layers = layers or layer_map(model)
     if layer_decay != 1.0:
         layers.require_separate_layers("layer-wise learning-rate decay")

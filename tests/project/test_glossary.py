@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import nbformat
-import pytest
 
+from ftlab.__main__ import main
 from ftlab.clinic.diagnosis import ILLNESSES
 from ftlab.recipe import Recipe
 from ftlab.schedules import ALL_SCHEDULES
@@ -49,14 +49,15 @@ def test_each_term_is_defined_once_and_found_by_the_alphabet():
         assert first == sorted(first), section.splitlines()[0]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: names_of(entry)[0])
-def test_a_term_is_met_in_the_notebooks_that_it_names(entry):
-    notebooks = re.findall(r"\[(\d\d)\]\((\d\d_\w+\.ipynb)\)", entry["places"])
-    assert notebooks
-    for number, file in notebooks:
-        assert file.startswith(number)
-        words = words_of(FOLDER / file)
-        assert any(name.lower() in words for name in names_of(entry)), f"{names_of(entry)} not in {file}"
+def test_a_term_is_met_in_the_notebooks_that_it_names(case):
+    for entry in ENTRIES:
+        with case(names_of(entry)[0]):
+            notebooks = re.findall(r"\[(\d\d)\]\((\d\d_\w+\.ipynb)\)", entry["places"])
+            assert notebooks
+            for number, file in notebooks:
+                assert file.startswith(number)
+                words = words_of(FOLDER / file)
+                assert any(name.lower() in words for name in names_of(entry)), f"{names_of(entry)} not in {file}"
 
 
 def needed():
@@ -86,13 +87,22 @@ NO_TERMS = {
 
 
 def test_what_the_series_relies_on_is_defined():
-    known = "\n".join(DEFINED)
+    in_the_table = re.findall(r"^\| `(\w+)` \|", TEXT, re.M)
+    known = "\n".join([*DEFINED, *in_the_table])
     missing = [
         f"{name}: {where}"
         for name, where in needed()
         if name not in NO_TERMS and not re.search(rf"\b{re.escape(name.lower().rstrip('s'))}", known)
     ]
     assert not missing, "\n".join(missing)
+
+
+def test_the_table_of_fields_is_the_one_that_the_recipe_has(capsys):
+    """`python -m ftlab fields` prints it: paste it into the glossary when a field changes."""
+    assert main(["fields"]) == 0
+    printed = capsys.readouterr().out
+    assert printed in TEXT, f"the glossary's table is out of date; it should be:\n\n{printed}"
+    assert [line.split("`")[1] for line in printed.splitlines()[2:]] == [f.name for f in dataclasses.fields(Recipe)]
 
 
 def test_links_lead_somewhere():

@@ -1,4 +1,4 @@
-"""The panel of notebook 10: look at a run's curves, name its illness, see what the rules say."""
+"""The panel of notebook 10: read a run's curves, name its illness, see what the rules say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from ftlab.clinic.cases import BASE, Patient
 from ftlab.clinic.diagnosis import ILLNESSES, chance_loss, diagnose
 from ftlab.errors import RecipeError
-from ftlab.lab import plots, svg
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels.base import Choice, Panel, Switch
+from ftlab.lab.plots.diagnose import vitals_sheet
 from ftlab.recipe import Recipe
 
 HEALTHY = "healthy"
@@ -30,7 +31,7 @@ class ClinicPanel(Panel):
         if not self.patients:
             raise RecipeError("patients: the list is empty; give at least one record, as from clinic.load")
         numbers = {f"patient {i}": i for i in range(1, len(self.patients) + 1)}
-        self.patient = Choice("patient", "patient", 1, numbers, help="a kept run; what was done to it is not told")
+        self.patient = Choice("patient", "patient", 1, numbers, help="a recorded run")
         self.guess = Choice(
             "guess",
             "your diagnosis",
@@ -67,18 +68,15 @@ class ClinicPanel(Panel):
         agree = "" if self.guess.value is None else f" You said: {self.guess.value}."
         return f"The rules say: {first}.{agree} The case: {self.record.case}."
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the complaint, the losses and the gradient's norm, and once asked for the diagnosis."""
-        history = self.record.history
-        losses, log, norm = plots.vital_lines(history, chance_loss(self.record))
-        sentence = plots.describe(history)
-        size = {"width": 580, "x_label": "step", "x_range": (0, max(1, len(history)))}
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the losses and the gradient's norm."""
+        title = f"Patient {self.patient.value}: loss"
+        return vitals_sheet(self.record.history, chance_loss(self.record), title)
+
+    def page(self, recipe: Recipe, picture: str) -> str:
+        """Put the complaint above the curves and below them, once asked for, the diagnosis."""
         complaint = self.record.complaint or "I only came for a check-up."
-        parts = [
-            f"<p><i>“{escape(complaint)}”</i></p>",
-            svg.line_chart(losses, title="Loss", label=sentence, y_label="loss", height=270, log_y=log, **size),
-            svg.line_chart(norm, title="Gradient norm", label=sentence, y_label="norm", height=170, log_y=True, **size),
-        ]
+        parts = [f"<p><i>“{escape(complaint)}”</i></p>", picture]
         if self.reveal.value:
             table = escape(repr(diagnose(self.record)))
             parts.append(f"<p><b>{escape(self.verdict())}</b></p>")
@@ -86,8 +84,3 @@ class ClinicPanel(Panel):
         elif self.guess.value is not None:
             parts.append(f"<p>You say: {escape(self.guess.value)}. Tick “show the diagnosis” to compare.</p>")
         return "".join(parts)
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the losses and the norm as a matplotlib figure."""
-        title = f"patient {self.patient.value}: loss"
-        return plots.plot_vitals(self.record.history, chance_loss(self.record), title=title)

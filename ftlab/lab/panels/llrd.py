@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab import plots, svg
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.plots.llrd import layer_rates_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, layer_rates, preview
 from ftlab.techniques.llrd import CONVENTIONS, convention_rates
@@ -43,9 +44,7 @@ class LLRDPanel(Panel):
         first = preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers)
         self.num_layers = len(first.layers) - 2
         given = recipe.group_lrs
-        self.layer_decay = fields.layer_decay(recipe)
-        self.lr = fields.lr(recipe, "top rate (lr)")
-        self.head_lr = fields.head_lr(recipe)
+        self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
         self.groups = Number(
             "groups",
             "groups of layers",
@@ -57,11 +56,12 @@ class LLRDPanel(Panel):
             start=min(3, self.num_layers),
             help="equal groups that share a rate, in place of the decay; rates in equal ratios from lowest to top",
         )
-        self.lowest_lr = Number(
-            "lowest_lr",
-            "lowest rate",
-            given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
-            **fields.RATES,
+        self.lowest_lr = fields.number(
+            recipe,
+            "lr",
+            name="lowest_lr",
+            label="lowest rate",
+            value=given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
             help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
         )
         self.convention = Choice(
@@ -71,7 +71,7 @@ class LLRDPanel(Panel):
             {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
-        self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
+        self.log_axis = fields.log_axis()
         controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr, self.convention]
         super().__init__(recipe, [*controls, self.log_axis])
 
@@ -119,41 +119,7 @@ class LLRDPanel(Panel):
         rates = convention_rates(name, self.num_layers, lr=recipe.lr, layer_decay=recipe.layer_decay)
         return {"others": rates, "name": name}
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rate by layer as bars and, below, by step as lines: two pictures as SVG text."""
-        schedule, rates, log = self.preview(recipe), self.rates(recipe), self.log_axis.value
-        compared = self.compared(recipe)
-        bars = svg.bar_chart(
-            schedule.layers[::-1],
-            rates[::-1],
-            title="Full rate of every layer" + (f"; stroke: {compared['name']}" if compared["name"] else ""),
-            label=plots.describe_layer_rates(schedule.layers, rates, **compared),
-            x_label="rate",
-            colours=[*svg.depth_colours(len(rates) - 1), svg.ORANGE][::-1],
-            notes=[svg.number(rate) for rate in rates[::-1]],
-            strokes=None if compared["others"] is None else compared["others"][::-1],
-            width=580,
-            height=min(76 + 19 * len(rates), 420),
-            log_x=log,
-            empty="every rate is 0",
-        )
-        lines = svg.line_chart(
-            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
-            title="Rate of every layer by step",
-            label=plots.describe(schedule),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=280,
-            x_range=(0, schedule.total_steps),
-            y_range=None if log else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=log,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-        return bars + lines
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return bars and lines side by side as a matplotlib figure."""
-        compared = self.compared(recipe)
-        return plots.plot_layer_rates(self.preview(recipe), self.rates(recipe), **compared, log=self.log_axis.value)
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the full rate of every layer as bars, and the rate of every layer by step."""
+        log = self.log_axis.value
+        return layer_rates_sheet(self.preview(recipe), self.rates(recipe), **self.compared(recipe), log=log)

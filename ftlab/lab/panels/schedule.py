@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftlab.lab import plots, svg
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Panel
+from ftlab.lab.plots.runs import rates_chart
 from ftlab.recipe import Recipe
-from ftlab.schedules import LRSchedule, preview
+from ftlab.schedules import SCHEDULES, LRSchedule, preview
 
 
 class SchedulePanel(Panel):
@@ -24,14 +25,11 @@ class SchedulePanel(Panel):
     def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
-        self.epochs = fields.epochs(recipe)
-        self.lr = fields.lr(recipe)
-        self.head_lr = fields.head_lr(recipe)
-        self.layer_decay = fields.layer_decay(recipe)
-        self.schedule = fields.schedule(recipe)
+        self.epochs = fields.number(recipe, "epochs")
+        self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
+        self.schedule = fields.choice(recipe, "schedule", SCHEDULES)
         self.warmup, self.warmup_steps = fields.warmup(recipe, recipe.epochs * steps_per_epoch)
-        self.swa_start = fields.swa_start(recipe, latest=recipe.epochs - 0.5)
-        self.swa_lr = fields.swa_lr(recipe)
+        self.swa_start, self.swa_lr = fields.averaging(recipe, latest=recipe.epochs - 0.5)
         self.log_axis = fields.log_axis()
         training = [self.epochs, self.lr, self.head_lr, self.layer_decay, self.schedule]
         averaging = [self.swa_start, self.swa_lr]
@@ -63,24 +61,7 @@ class SchedulePanel(Panel):
         """Compute the rates to draw: at most 300 steps, corners included."""
         return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rate of every layer by step as SVG text."""
-        schedule = self.preview(recipe)
-        return svg.line_chart(
-            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
-            title=self.title,
-            label=plots.describe(schedule),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=400,
-            x_range=(0, schedule.total_steps),
-            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=self.log_axis.value,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the rate of every layer by step as a matplotlib figure."""
-        return plots.plot_schedule(self.preview(recipe))
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the learning rate of every layer by step."""
+        chart = rates_chart(self.preview(recipe), log=self.log_axis.value, height=300)
+        return Sheet([chart], "learning rate of every layer by step", chart.sentence)

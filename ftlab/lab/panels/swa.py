@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftlab.lab import plots, svg
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Number, Panel
+from ftlab.lab.panels.base import Panel
+from ftlab.lab.plots.swa import averaging_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
 
@@ -25,18 +26,9 @@ class SWAPanel(Panel):
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         latest = recipe.epochs - (0.5 if steps_per_epoch > 1 else 1)
-        self.swa_start = fields.swa_start(recipe, latest, step=0.25)
-        self.swa_lr = fields.swa_lr(recipe)
-        self.swa_anneal_steps = Number(
-            "swa_anneal_steps",
-            "anneal steps",
-            recipe.swa_anneal_steps,
-            0,
-            2 * steps_per_epoch,
-            integer=True,
-            help="updates over which the rates move to the flat rate; 0: at once",
-        )
-        self.layer_decay = fields.layer_decay(recipe)
+        self.swa_start, self.swa_lr = fields.averaging(recipe, latest, step=0.25)
+        self.swa_anneal_steps = fields.number(recipe, "swa_anneal_steps", high=2 * steps_per_epoch)
+        self.layer_decay = fields.number(recipe, "layer_decay", step=0.01)
         self.log_axis = fields.log_axis()
         averaging = [self.swa_start, self.swa_lr, self.swa_anneal_steps]
         super().__init__(recipe, [*averaging, self.layer_decay, self.log_axis])
@@ -58,41 +50,9 @@ class SWAPanel(Panel):
         """Compute the rates to draw: at most 300 steps, corners included."""
         return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rates by step and, below, how many steps come before, while annealing and after, as SVG text."""
-        schedule = self.preview(recipe)
-        phases = plots.averaging_phases(schedule, _anneal_steps(recipe))
-        total = schedule.total_steps
-        rates = svg.line_chart(
-            plots.averaging_lines(schedule),
-            title=self.title,
-            label=plots.describe_averaging(schedule, _anneal_steps(recipe)),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=360,
-            x_range=(0, total),
-            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=self.log_axis.value,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-        share = svg.bar_chart(
-            list(phases),
-            list(phases.values()),
-            title=f"{plots.averaged_share(schedule):.0%} of the steps are averaged",
-            x_label="steps",
-            colours=[plots.PHASE_COLOURS[phase] for phase in phases],
-            notes=[f"{steps} ({steps / total:.0%})" for steps in phases.values()],
-            width=580,
-            height=136,
-            x_range=(0, total),
-        )
-        return rates + share
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the rates by step and the share of the steps that is averaged as a matplotlib figure."""
-        return plots.plot_averaging_plan(self.preview(recipe), _anneal_steps(recipe))
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the rates by step and, below, how many steps come before, while annealing and after."""
+        return averaging_sheet(self.preview(recipe), _anneal_steps(recipe), self.log_axis.value)
 
 
 def _anneal_steps(recipe: Recipe) -> int:
