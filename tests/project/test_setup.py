@@ -99,7 +99,7 @@ def test_conda_environment_is_pyproject_and_its_pins() -> None:
     environment = yaml.safe_load(read("environment.yml"))
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-c constraints.txt", "-e .[lab,test]"]}
-    assert set(EXTRAS) == {"lab", "test"}, "a new extra: does environment.yml need it?"
+    assert set(EXTRAS) == {"base", "lab", "sentencepiece", "test"}, "a new extra: does environment.yml need it?"
     assert "pip" in conda
     [python] = [line.partition("=")[2] for line in conda if line.startswith("python=")]
     assert python in PYTHONS
