@@ -7,8 +7,9 @@
     python -m ftlab study --search layer_decay=0.6:1.0 reinit_layers=0:4 lr=1e-5:1e-3:log --trials 30
     python -m ftlab results cells.jsonl
 
-Every field of a Recipe is an option of the same name. Several processes: `accelerate launch -m ftlab fit ...` for one
-run, or the same `study` command several times.
+Every field of a Recipe is an option of the same name. Several processes: `accelerate launch --multi_gpu
+--num_processes 2 -m ftlab fit ...` for one run (on CPUs with ACCELERATE_USE_CPU=true before it; accelerate's own --cpu
+starts one process, without a word), or the same `study` command several times.
 """
 
 from __future__ import annotations

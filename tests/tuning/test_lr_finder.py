@@ -306,7 +306,7 @@ def test_a_suggestion_is_applied_to_head_and_groups_in_proportion():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"low": 0}, "low: 0 is out of range; a rate above 0"),
+        ({"low": 0}, "low: 0 is out of range; give a learning rate above 0"),
         ({"low": float("nan")}, "low: nan is out of range"),
         ({"high": float("inf")}, "high: inf is out of range"),
         ({"high": "1"}, "high: '1' is out of range"),
