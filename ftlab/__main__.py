@@ -9,7 +9,9 @@
     python -m ftlab fields
 
 Every field of a Recipe is an option of the same name; `fields` prints them all. Several processes: `accelerate launch
--m ftlab fit ...` for one run; `study --workers 4`, or the same `study` command on several machines, for many.
+--multi_gpu --num_processes 2 -m ftlab fit ...` for one run (on CPUs with ACCELERATE_USE_CPU=true before it; accelerate's
+own --cpu starts one process, without a word); `study --workers 4`, or the same `study` command on several machines, for
+many.
 """
 
 from __future__ import annotations
