@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["arms", "cells", "optimism", "queue", "report", "search", "statistics", "storage", "train"],
+    submodules=["arms", "cells", "optimism", "queue", "report", "search", "statistics", "storage", "train", "workers"],
     submod_attrs={
         "arms": ["FEW_SAMPLES", "PAIRS", "TECHNIQUES"],
         "cells": ["load_cells"],
