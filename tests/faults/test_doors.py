@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "ftlab").rglob("*.py"))
 DOORS = {
     "urllib": set(), "http": set(), "socket": set(), "ssl": set(), "requests": set(), "httpx": set(), "aiohttp": set(),
     "ftplib": set(), "smtplib": set(), "socketserver": set(), "xmlrpc": set(), "telnetlib": set(), "webbrowser": set(),
-    "subprocess": set(), "multiprocessing": set(), "pty": set(), "ctypes": set(),
+    "subprocess": set(), "multiprocessing": {"workers"}, "pty": set(), "ctypes": set(),
     "importlib.util": {"hub", "check"},
     "pickle": set(), "cPickle": set(), "dill": set(), "cloudpickle": set(), "joblib": set(), "shelve": set(),
     "marshal": set(), "code": set(), "codeop": set(), "runpy": set(), "imp": set(),
