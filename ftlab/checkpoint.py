@@ -89,7 +89,7 @@ def save_job(job: Any, done: int) -> None:
     With several processes each gives its random state and the first writes. Raises CheckpointError as
     `save_checkpoint` does.
     """
-    random_states = gather_object([_random_state()])
+    random_states = gather_object([_random_state(job)])
     if not job.accelerator.is_main_process:
         return
     optimizer, rest = flatten_optimizer(job.optimizer.state_dict())
@@ -138,7 +138,7 @@ def _restore(job: Any, tensors: dict[str, dict[str, torch.Tensor]], state: dict[
     if job.averager:
         job.averager.load_state_dict(tensors["average"])
     mine = f"{job.accelerator.process_index}/"
-    _set_random_state({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
+    _set_random_state(job, {k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
     job.best.score, job.best.looks_without_progress = state["best_score"], state["looks_without_progress"]
     job.first_step = state["step"]
     job.history = History.from_dict(state["history"])
@@ -207,15 +207,15 @@ def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) 
     return {"state": state, "param_groups": rest["groups"]}
 
 
-def _random_state() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
+def _random_state(job: Any) -> dict[str, torch.Tensor]:
+    states = {"cpu": job.random.generator.get_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
 
-def _set_random_state(states: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
+def _set_random_state(job: Any, states: dict[str, torch.Tensor]) -> None:
+    job.random.generator.set_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ftlab.history import History
 from ftlab.models import LayerMap, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
+from ftlab.rng import own_generator, seeded
 from ftlab.run import Run
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
 from ftlab.techniques.bertadam import BertAdam
@@ -104,8 +105,8 @@ def fit(
     _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
     fingerprint = {"recipe": recipe.key_fields(), "data": data.fingerprint, "fold": int(fold), **conditions()}
     began = time.perf_counter()
-    with _seeded(recipe.seed):
-        job = _prepare(recipe, data, data.split(fold))
+    with seeded(recipe.seed) as random:
+        job = _prepare(recipe, data, data.split(fold), random)
         job.checkpoint_dir, job.fingerprint, job.stop = checkpoint_dir, fingerprint, stop or job.stop
         job.callbacks += callbacks
         if live not in (False, "off") and job.accelerator.is_main_process:
@@ -180,6 +181,7 @@ class Job:
     layers: LayerMap
     model: nn.Module  # as accelerate prepared it
     bare_model: nn.Module
+    random: own_generator
     optimizer: torch.optim.Optimizer
     schedule: LRSchedule
     averager: WeightAverager | None
@@ -215,7 +217,9 @@ class Job:
             with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
                 batch = self.make_batch(share if len(share) else rows[:1])
                 labels = batch.pop("labels")
-                loss = self.loss(self.model(**batch).logits.float(), labels) * weight
+                with self.random if self.recipe.dropout != 0 else nullcontext():
+                    logits = self.model(**batch).logits.float()
+                loss = self.loss(logits, labels) * weight
                 accelerator.backward(loss * processes)  # the processes' gradients are averaged
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
@@ -330,11 +334,11 @@ def prepare(recipe: Recipe, data: Data, fold: int = 0) -> Job:
     Raises RecipeError, DataError or ModelError as `fit` does.
     """
     _check_arguments(recipe, data, fold, False, None, False)
-    with _seeded(recipe.seed):
-        return _prepare(recipe, data, data.split(fold))
+    with seeded(recipe.seed) as random:
+        return _prepare(recipe, data, data.split(fold), random)
 
 
-def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
+def _prepare(recipe: Recipe, data: Data, split: Split, random: own_generator) -> Job:
     """Load the model and set every technique up."""
     if is_tiny():
         num_layers = KNOWN_LAYERS.get(recipe.model, KNOWN_LAYERS["minilm"])
@@ -348,7 +352,8 @@ def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
     steps_per_epoch = math.ceil(updates / recipe.gradient_accumulation_steps)
     layers = layer_map(model)
     schedule = preview(recipe, steps_per_epoch, num_layers=layers.num_layers)
-    reinit_top_layers(model, recipe.reinit_layers, layers=layers)  # 04
+    with random:
+        reinit_top_layers(model, recipe.reinit_layers, layers=layers)  # 04
     averager = WeightAverager(model) if schedule.swa_step is not None else None  # 05
     accelerator = Accelerator()
     optimizer = make_optimizer(recipe, model, accelerator.device, layers=layers)  # 02
@@ -384,6 +389,7 @@ def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
         layers=layers,
         model=prepared.train(),
         bare_model=model,
+        random=random,
         optimizer=optimizer,
         schedule=schedule,
         averager=averager,
@@ -438,11 +444,3 @@ def conditions() -> dict[str, str | None]:
     accelerator = Accelerator()
     precision = accelerator.mixed_precision if accelerator.native_amp else None
     return {"preset": preset(), "mixed_precision": precision}
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch inside the block and put its random state back afterwards."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield

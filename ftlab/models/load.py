@@ -9,8 +9,7 @@ import inspect
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from ftlab.errors import ModelError
 from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_right
 from ftlab.models.hub import fetch
 from ftlab.models.layer_map import HEAD, layer_map
+from ftlab.rng import own_generator
 
 
 # -------------------------------------------------------------------------------------------------- loading
@@ -122,7 +122,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
             model.load_head(folder)
         return _own_memory(model).eval()
 
-    with _own_random_state(0):
+    with own_generator(0):
         return fetch(str(folder), read)
 
 
@@ -233,12 +233,12 @@ def _backbone_class(config: PretrainedConfig, head: str) -> tuple[type, dict[str
 def _assemble(config: PretrainedConfig, recipe, make: Callable[..., PreTrainedModel]) -> nn.Module:
     """Make the model, or the backbone and its head, and finish it as the recipe says."""
     auto_class, options = _backbone_class(config, recipe.head)
-    with _own_random_state(recipe.seed):
+    with own_generator(recipe.seed):
         model = make(auto_class, **options)
     if recipe.head != "auto":
         _check_head(model, recipe.head)
         dropout = _model_dropout(config) if recipe.dropout is None else float(recipe.dropout)
-        with _own_random_state(recipe.seed):  # anew: the head must not depend on what the backbone drew
+        with own_generator(recipe.seed):  # anew: the head must not depend on what the backbone drew
             model = HeadedModel(model, recipe.head, dropout)
     if recipe.dropout is not None:
         for module in model.modules():
@@ -292,11 +292,3 @@ def _check_report(name: str, model: PreTrainedModel, report: dict) -> None:
 def _some(names) -> str:
     names = sorted(names)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Draw from a CPU generator seeded for this block alone; the global state is as before when it ends."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -20,6 +20,7 @@ from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.history import History
 from ftlab.recipe import Recipe
+from ftlab.rng import seeded
 from ftlab.trainer import Job, prepare
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def find_lr(
     job = prepare(recipe, data, fold)
     job.history.total_steps = len(rates)
     start_loss = _loss_before_training(job)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed) as job.random:
         try:
             status = _raise_the_rate(job, rates, smoothing, start_loss)
         except KeyboardInterrupt:

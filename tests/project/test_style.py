@@ -25,7 +25,7 @@ ORDER = [
     {"schedules"},
     {"recipe", "callbacks"},
     {"data"},
-    {"preset", "evaluate", "checkpoint"},
+    {"preset", "evaluate", "checkpoint", "rng"},
     {"models"},
     {"techniques"},
     {"run"},
