@@ -36,7 +36,7 @@ _load, _names, __all__ = lazy_loader.attach(
         "lab": ["exercises", "panels", "plots"],
         "lab.check": ["check"],
         "models": ["layer_map", "load_model", "load_tokenizer"],
-        "recipe": ["PAPER", "Recipe"],
+        "recipe": ["PAPER", "PAPER_STEPS", "Recipe"],
         "run": ["Run"],
         "schedules": ["LRSchedule", "preview"],
         "study.queue": ["Study"],

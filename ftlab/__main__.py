@@ -2,7 +2,7 @@
 
     python -m ftlab fit --data passages
     python -m ftlab fit --data mine.csv --text review --target stars --lr 5e-5 --layer_decay 0.9 --fold all
-    python -m ftlab preview --paper llrd+warmup --steps_per_epoch 142
+    python -m ftlab preview --paper llrd+warmup
     python -m ftlab study --recipes techniques --folds 5 --seeds 3 --storage sqlite:///study.db --out cells.jsonl
     python -m ftlab study --search layer_decay=0.6:1.0 reinit_layers=0:4 lr=1e-5:1e-3:log --trials 30
     python -m ftlab results cells.jsonl
@@ -266,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("preview", help="show every layer's rate without training")
     show.set_defaults(run=preview_command)
-    show.add_argument("--steps_per_epoch", type=int, default=27)
+    show.add_argument("--steps_per_epoch", type=int, help="updates an epoch (27; with --paper the article's)")
     show.add_argument("--num_layers", type=int, help="needed only for a model that is not known here")
     show.add_argument("--points", type=int, default=12, help="how many steps to print at most (default: 12)")
     show.add_argument("--out", help="picture to write, such as rates.png")

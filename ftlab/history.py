@@ -85,6 +85,11 @@ class History:
         return self._columns(slice(3, None))
 
     @property
+    def is_finite(self) -> bool:
+        """Whether the newest loss and gradient norm are finite numbers, as all before them are."""
+        return self._done == 0 or bool(np.isfinite(self._rows[self._done - 1, :2]).all())
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether more of the selection metric is better."""
         return HIGHER_IS_BETTER[self.metric]

@@ -20,7 +20,7 @@ from ftlab.bert_schedules import BERT_SCHEDULES
 from ftlab.errors import RecipeError
 from ftlab.schedules import ALL_SCHEDULES, schedule_arguments
 
-HEADS = ("auto", "pooler", "mean", "attention", "concat4")
+HEADS = ("auto", "pooler", "mean", "attention", "concat4", "mix")
 OPTIMIZERS = ("adamw", "bertadam", "sgd")
 LOSSES = ("auto", "rmse")
 DECAY_TYPES = ("cosine", "linear", "1-sqrt")
@@ -37,7 +37,7 @@ class Recipe:
     model: str = "minilm"
     """"minilm" (on this machine), any hub id, or a local folder."""
     head: str = "auto"
-    """"auto": the hub's own ...ForSequenceClassification; or "pooler", "mean", "attention", "concat4"."""
+    """"auto": the hub's own ...ForSequenceClassification; or "pooler", "mean", "attention", "concat4", "mix"."""
     max_length: int = 256
     """Tokens kept of a text; longer ones are cut."""
     dropout: float | None = 0.0
@@ -118,6 +118,11 @@ class Recipe:
             if name not in known:
                 raise RecipeError(f"{name}: no such field{_nearest(name, known)}. Fields: {', '.join(known)}")
         return dataclasses.replace(self, **changes)
+
+    @property
+    def planned(self) -> Mapping[str, int]:
+        """The steps that `preview` assumes where none are given: the article's for a recipe of `PAPER`, else none."""
+        return _PLANNED.get(self, {})
 
     def diff(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
         """Name the fields in which this recipe differs from `other`: {field: (other's value, this one's)}."""
@@ -320,15 +325,31 @@ _CHECKS = {
 
 # ------------------------------------------------------------------------------------------- the article's recipes
 
-_BASELINE = Recipe(
+_BASELINE = Recipe(  # every field is named, so that no default of today or tomorrow reaches the article's recipes
     model="roberta-base",
     head="pooler",
     max_length=250,
     dropout=None,
     epochs=20,
+    batch_size=16,
+    gradient_accumulation_steps=1,
     lr=1e-6,
+    head_lr=None,
+    layer_decay=1.0,
+    group_lrs=None,
+    weight_decay=0.01,
+    optimizer="adamw",
     max_grad_norm=None,
+    schedule="linear",
+    schedule_args={},
+    warmup=0,
+    reinit_layers=0,
+    swa_start=None,
+    swa_lr=None,
+    swa_anneal_steps=10,
+    eval_every=None,
     patience=4,  # "more than 3 epochs without progress"
+    seed=0,
     loss="rmse",
 )
 _LLRD = _BASELINE.but(epochs=5, lr=3.5e-6, head_lr=3.6e-6, layer_decay=0.9)
@@ -355,3 +376,22 @@ PAPER: Mapping[str, Recipe] = MappingProxyType(
 )
 """The article's recipes for `roberta-base` on CommonLit. The schedules of its figures run over 5 epochs of 142 steps;
 the baseline trains for at most 20 epochs and everything together for at most 15."""
+
+PAPER_STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        name: MappingProxyType({"steps_per_epoch": 142, "total_steps": total})
+        for name, total in {
+            "baseline": 2832,
+            "llrd": 708,
+            "grouped_llrd": 708,
+            "llrd+warmup": 708,
+            "llrd+warmup+swa": 1699,
+            "grouped_llrd+warmup+swa": 2125,
+            "all": 2124,
+        }.items()
+    }
+)
+"""What the schedule of each recipe in `PAPER` was planned for: `ft.preview(ft.PAPER[name], **ft.PAPER_STEPS[name])` draws
+the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans int(rows / 16 * epochs) updates, with
+2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of plans for 12 and for 15 epochs."""
+_PLANNED = {PAPER[name]: steps for name, steps in PAPER_STEPS.items()}

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from ftlab import hooks
 from ftlab.checkpoint import check_manifest, write_manifest
-from ftlab.data import collate, evaluation_batches
+from ftlab.data.batches import Batches, collate, evaluation_batches
 from ftlab.errors import CheckpointError, DataError
-from ftlab.evaluate import predict_logits, predictions_from_logits
+from ftlab.evaluate import predict_logits, predict_rows, predictions_from_logits, scores
 from ftlab.history import History
-from ftlab.models import load_pretrained, load_tokenizer
+from ftlab.models import first_token_only, load_pretrained, load_tokenizer
 from ftlab.models.hub import quiet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
@@ -29,15 +30,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@dataclass(frozen=True)
+class TestSet:
+    """A fold's test rows, ready to be scored: how batches are made, the rows' numbers, their targets (n,)."""
+
+    batches: Batches
+    rows: np.ndarray
+    targets: np.ndarray
+
+
 @dataclass
 class Run:
     """The outcome of fine-tuning with one recipe on one fold.
 
     status: "completed", "early_stopped" (patience ran out), "interrupted" (by the reader) or "diverged" (the loss or
     the gradient was no longer a finite number). best_score: the best score on the validation part, the one that was
-    selected on, so it flatters. test_score: score of that best checkpoint on the test part, looked at once.
-    swa_score: score of the averaged weights on the test part. A score that was not measured is None.
-    targets, predictions: the test part, of the model that `predict` uses.
+    selected on, so it flatters. test_score: score of that best checkpoint on the test set, measured once.
+    swa_score: score of the averaged weights on the test set. A score that was not measured is None.
+    targets, predictions: of the test set, by the model that `predict` uses. test_set: what `score_test` needs, in
+    memory only.
     """
 
     recipe: Recipe
@@ -57,6 +68,7 @@ class Run:
     targets: np.ndarray | None = field(default=None, repr=False)
     predictions: np.ndarray | None = field(default=None, repr=False)
     seconds: float = 0.0
+    test_set: TestSet | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         """Say in one line how the run ended."""
@@ -74,6 +86,25 @@ class Run:
     def plot(self) -> Figure:
         """Draw loss, validation scores and every layer's rate as a matplotlib Figure."""
         return hooks.call("plot_run", self)
+
+    def score_test(self) -> float | None:
+        """Open the test set: score the best checkpoint on it, and the averaged weights if there are any.
+
+        Sets `test_score`, `swa_score`, `targets` and `predictions` as `fit` does, and returns the score of the weights
+        that `predict` uses; None if no checkpoint was kept. What is chosen after the test set was opened is chosen by
+        it: open it once. Raises DataError for a run that was loaded, which holds no data.
+        """
+        if self.test_set is None:
+            raise DataError("test_set: a loaded run holds no data; train with score_test=True, or score before saving")
+        accelerator, self.targets = Accelerator(), self.test_set.targets
+        with first_token_only(self.model, self.swa_model):
+            for name, model in (("test_score", self.model), ("swa_score", self.swa_model)):
+                if model is None or (name == "test_score" and self.best_score is None):
+                    continue
+                logits = predict_rows(model, self.test_set.batches, self.test_set.rows, accelerator)
+                setattr(self, name, scores(self.task, logits, self.targets)["score"])
+                self.predictions = predictions_from_logits(self.task, logits)
+        return self.test_score if self.swa_model is None else self.swa_score
 
     def predict(self, texts: str | Sequence[str], *, batch_size: int = 64) -> Any:
         """Predict for texts: an array (n,) of values, or of class names; for a single text, its value or class name.

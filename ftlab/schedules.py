@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -269,6 +269,7 @@ class Planned(Protocol):
     swa_start: float | None
     swa_lr: float | None
     swa_anneal_steps: int
+    planned: Mapping[str, int]
 
 
 def warmup_steps_of(warmup: int | float, total_steps: int) -> int:
@@ -279,17 +280,18 @@ def warmup_steps_of(warmup: int | float, total_steps: int) -> int:
 
 def preview(
     recipe: Planned,
-    steps_per_epoch: int = 27,
+    steps_per_epoch: int | None = None,
     total_steps: int | None = None,
     steps: int | Sequence[int] | np.ndarray | None = None,
     num_layers: int | None = None,
 ) -> LRSchedule:
     """Compute the rate of every layer at every update of a run, without a model and without torch.
 
-    steps_per_epoch: optimizer updates an epoch (27 for `passages` with the default batch). total_steps: the length
-    the schedule is planned for; the default is epochs x steps_per_epoch. steps: None for all updates, a number for
-    at most so many evenly spread ones with the corners kept (for drawing), or the updates wanted. num_layers: needed
-    only for a model that is neither well known nor on this machine.
+    steps_per_epoch: optimizer updates an epoch; the default is 27, those of `passages` with the default batch, and for
+    a recipe of `ftlab.PAPER` the article's. total_steps: the length the schedule is planned for; the default is epochs
+    x steps_per_epoch. steps: None for all updates, a number for at most so many evenly spread ones with the corners
+    kept (for drawing), or the updates to compute. num_layers: needed only for a model that is neither well known nor on
+    this machine.
 
     Raises RecipeError for a warm-up longer than the run, a switch to averaging after its end, more groups or
     re-initialised layers than there are layers, or an unknown number of layers.
@@ -300,6 +302,9 @@ def preview(
             raise RecipeError(
                 f"model: how many layers {recipe.model!r} has is not known here; pass num_layers=... to preview()"
             )
+    if steps_per_epoch is None:
+        steps_per_epoch = recipe.planned.get("steps_per_epoch", 27)
+        total_steps = recipe.planned.get("total_steps") if total_steps is None else total_steps
     steps_per_epoch = _positive_int("steps_per_epoch", steps_per_epoch)
     num_layers = _positive_int("num_layers", num_layers)
     planned = recipe.epochs * steps_per_epoch if total_steps is None else _positive_int("total_steps", total_steps)

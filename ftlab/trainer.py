@@ -19,31 +19,27 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import nn
 
 from ftlab import hooks
 from ftlab.callbacks import Callback
 from ftlab.checkpoint import resume_job, save_job
 from ftlab.data import Data, Split
-from ftlab.data.batches import Batches, evaluation_batches
+from ftlab.data.batches import Batches
 from ftlab.errors import CheckpointError, DataError, RecipeError
-from ftlab.evaluate import METRICS, predict_logits, predictions_from_logits, scores
+from ftlab.evaluate import METRICS, predict_rows, predictions_from_logits, scores
 from ftlab.history import History
-from ftlab.models import LayerMap, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
+from ftlab.models import LayerMap, cuda_graphs, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
-from ftlab.rng import own_generator, seeded
-from ftlab.run import Run
+from ftlab.models.rng import own_generator, seeded
+from ftlab.run import Run, TestSet
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
 from ftlab.techniques.bertadam import BertAdam
 from ftlab.techniques.frequent_eval import BestScore, is_evaluation_step
 from ftlab.techniques.llrd import grouped_param_groups, param_groups
 from ftlab.techniques.reinit import reinit_top_layers
 from ftlab.techniques.swa import WeightAverager
-
-EVALUATION_BATCH = {"cpu": 16, "cuda": 64}
-"""Rows in a batch of an evaluation, 64 where not named: on a CPU more rows are more padding and nothing else."""
 
 
 def training_loop(job: Job, recipe: Recipe) -> str:
@@ -60,7 +56,7 @@ def training_loop(job: Job, recipe: Recipe) -> str:
 
         loss, grad_norm = job.forward_and_backward(job.batches_of(step))
         job.record(loss, grad_norm)
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        if not job.history.is_finite:
             return "diverged"
         job.optimizer.step()
         job.optimizer.zero_grad()
@@ -87,14 +83,15 @@ def fit(
     checkpoint_dir: str | Path | None = None,
     resume: bool = False,
     stop: threading.Event | None = None,
+    score_test: bool = True,
 ) -> Run:
-    """Fine-tune with `recipe` on the train part of a fold, select on its validation part, score its test part once.
+    """Fine-tune with `recipe` on a fold's training set, select on its validation set, score its test set once.
 
     live: curves in a notebook or a progress bar in a terminal; "widget" draws the curves with ipywidgets; False or
     "off" is silent. callbacks: `Callback` objects. checkpoint_dir: a folder to save to at every evaluation; with
     `resume` the newest checkpoint there is continued, bit for bit as if nothing had happened. stop: an event that, once
     set, ends the run after the update in progress. Ctrl-C, or interrupting the kernel, ends it at once; either way
-    everything up to then is kept.
+    everything up to then is kept. score_test: False leaves the test set closed, until `run.score_test()` opens it.
 
     The same recipe, data, fold and number of threads give the same numbers on a CPU, bit for bit, and the global random
     state is left alone. What a head does not read of the top layer is not computed (`ftlab.models.first_token`). With
@@ -124,6 +121,7 @@ def fit(
             labels=data.labels,
             model=job.bare_model,
             tokenizer=job.tokenizer,
+            test_set=TestSet(job.batches, job.split.test, data.targets[job.split.test]),
         )
         for callback in job.callbacks:
             callback.predict = lambda rows: predictions_from_logits(
@@ -131,10 +129,15 @@ def fit(
             )
         try:
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
-            with first_token_only(job.bare_model, job.averager and job.averager.model):
+            with first_token_only(job.bare_model, job.averager and job.averager.model), cuda_graphs(job):
                 run.status = training_loop(job, recipe)
-                if run.status != "interrupted":
-                    _score(run, job)
+            if not job.history.is_finite:
+                run.status = "diverged"  # found in the updates that were read back last
+            job.restore_best_weights()
+            run.best_score = job.best.score
+            run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
+            if score_test and run.status != "interrupted":
+                run.score_test()
         except KeyboardInterrupt:
             run.status = "interrupted"
             run.test_score = run.swa_score = run.targets = run.predictions = None
@@ -148,20 +151,6 @@ def fit(
     run.seconds = time.perf_counter() - began
     job.dismiss_callbacks(run)
     return run
-
-
-def _score(run: Run, job: Job) -> None:
-    """Look at the test part: once with the best checkpoint, once with the averaged weights if there are any."""
-    run.targets = job.data.targets[job.split.test]
-    if job.best_weights is not None:
-        job.restore_best_weights()
-        logits = job.predict(job.bare_model, job.split.test)
-        run.test_score = scores(run.task, logits, run.targets)["score"]
-        run.predictions = predictions_from_logits(run.task, logits)
-    if job.has_average and run.status != "diverged":
-        logits = job.predict(job.averager.model, job.split.test)
-        run.swa_score = scores(run.task, logits, run.targets)["score"]
-        run.predictions = predictions_from_logits(run.task, logits)
 
 
 # ------------------------------------------------------------------------------------------------- the loop's parts
@@ -197,35 +186,52 @@ class Job:
 
     def __post_init__(self) -> None:
         self.place = {name: i for i, name in enumerate(self.schedule.layers)}
-        self.batches_of, self.make_batch = self.batches.of, self.batches.make
 
     @property
     def has_average(self) -> bool:
         """Whether weights have been averaged yet."""
         return self.averager is not None and self.averager.num_updates > 0
 
+    @property
+    def drawing(self) -> Any:
+        """The block in which a forward pass draws its dropout; without dropout nothing is drawn."""
+        return self.random if self.recipe.dropout != 0 and self.accelerator.device.type == "cpu" else nullcontext()
+
+    def batches_of(self, step: int) -> list[np.ndarray]:
+        """Return the rows of the batches that make update `step`."""
+        return self.batches.of(step)
+
+    def make_batch(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Pad rows to the longest among them, on the model's device."""
+        return self.batches.make(rows)
+
     def forward_and_backward(self, batches: list[np.ndarray]) -> tuple[float, float]:
         """Leave the gradient of the mean loss over all rows of `batches`, clipped; return that loss and the norm."""
-        accelerator = self.accelerator
-        rank, processes = accelerator.process_index, accelerator.num_processes
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        shares = [rows[rank::processes] for rows in batches]
         rows_in_update = sum(map(len, batches))
+        weights = [len(share) / rows_in_update for share in shares]
+        # A process without rows computes one and ignores it.
+        computed = [share if len(share) else rows[:1] for share, rows in zip(shares, batches, strict=True)]
+        total, norm = self.gradient([self.make_batch(rows) for rows in computed], weights)
+        return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
+
+    def gradient(self, batches: list[dict[str, Any]], weights: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Leave the gradient of the batches' mean losses, weighted and added up; return that loss and the norm."""
+        accelerator = self.accelerator
         total = torch.zeros((), device=accelerator.device)
-        for i, rows in enumerate(batches):
-            share = rows[rank::processes]
-            weight = len(share) / rows_in_update
-            # Gradients travel between processes once an update; a process without rows computes one and ignores it.
+        for i, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+            # Gradients travel between processes once an update.
             with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
-                batch = self.make_batch(share if len(share) else rows[:1])
                 labels = batch.pop("labels")
-                with self.random if self.recipe.dropout != 0 else nullcontext():
+                with self.drawing:
                     logits = self.model(**batch).logits.float()
                 loss = self.loss(logits, labels) * weight
-                accelerator.backward(loss * processes)  # the processes' gradients are averaged
+                accelerator.backward(loss * accelerator.num_processes)  # the processes' gradients are averaged
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
         norm = accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        total = accelerator.reduce(total, "sum")
-        return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
+        return accelerator.reduce(total, "sum"), norm
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of a batch: squared error or its root for values, cross entropy for classes."""
@@ -277,28 +283,19 @@ class Job:
         return result["score"]
 
     def predict(self, model: nn.Module, rows: np.ndarray) -> np.ndarray:
-        """Compute logits (n, k) of `rows`, in their order, shared out among the processes.
-
-        Takes a bare model: one wrapped for several processes waits for the others at every batch, and they may have
-        fewer batches or none.
-        """
-        batch_size = EVALUATION_BATCH.get(self.accelerator.device.type, 64)
-        batches = evaluation_batches(self.batches.lengths[rows], batch_size)
-        mine = range(self.accelerator.process_index, len(batches), self.accelerator.num_processes)
-        with self.accelerator.autocast():
-            done = [(i, predict_logits(model, self.make_batch, [rows[batches[i]]])) for i in mine]
-        if self.accelerator.num_processes > 1:
-            done = sorted(gather_object(done), key=lambda pair: pair[0])
-        return np.concatenate([logits for _, logits in done])[np.argsort(np.concatenate(batches))]
+        """Compute logits (n, k) of `rows`, in their order."""
+        return predict_rows(model, self.batches, rows, self.accelerator)
 
     def keep_weights(self) -> None:
         """Keep a copy of the present weights as the best, in the memory of the last one."""
         weights = self.bare_model.state_dict()
         if self.best_weights is None:
-            self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
-        else:
-            for name, value in weights.items():
-                self.best_weights[name].copy_(value)
+            pinned = self.accelerator.device.type == "cuda"  # a GPU copies there several times as fast
+            self.best_weights = {
+                name: torch.empty_like(value, device="cpu", pin_memory=pinned) for name, value in weights.items()
+            }
+        for name, value in weights.items():
+            self.best_weights[name].copy_(value)
 
     def restore_best_weights(self) -> None:
         """Put the best checkpoint's weights into the model; without any evaluation it keeps the present ones."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 
 import ftlab as ft
+from ftlab import clinic
+from ftlab.first_edition import FIRST_EDITION
+from ftlab.study import Cell, load_cells
 
 HERE = Path(__file__).resolve().parent / "fixtures" / "first_edition"
 ABOUT = json.loads((HERE / "about.json").read_text(encoding="utf-8"))
@@ -50,3 +54,30 @@ def test_a_checkpoint_in_mid_run_is_continued_to_the_same_end(tmp_path: Path) ->
 
 def test_a_history_in_json_and_in_parquet() -> None:
     assert ft.History.from_json("history.json") == ft.History.from_parquet("history.parquet")
+
+
+@pytest.mark.parametrize("kind", ["techniques", "pairs", "few_samples", "clear"])
+def test_cells_are_read_against_the_defaults_of_their_time(kind: str) -> None:
+    cells = load_cells(f"{kind}.jsonl")
+    assert len(cells) == 2
+    frozen = json.loads(Path("defaults.json").read_text(encoding="utf-8"))
+    assert dict(FIRST_EDITION) == frozen, "these defaults never change: cells of 0.1.0 hold only what differs from them"
+    for _, cell in cells.iterrows():
+        expected = {**ft.Recipe().to_dict(), **frozen, **cell["changes"], "seed": cell["seed"]}
+        assert cell["recipe"].to_dict() == expected
+        assert math.isfinite(cell["score"])
+
+
+@pytest.mark.parametrize("kind", ["techniques", "few_samples"])
+def test_cells_keep_their_keys(kind: str) -> None:
+    """A study goes on where 0.1.0 stopped: what is in its file is not trained again."""
+    data = ft.load_data("passages")
+    for line in Path(f"{kind}.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        recipe = ft.Recipe(**FIRST_EDITION).but(**record["changes"], seed=record["seed"])
+        cell = Cell(record["name"], recipe, record["fold"], record["n_train"])
+        assert cell.key(cell.data(data)) == record["cell"]
+
+
+def test_the_clinics_runs() -> None:
+    assert [patient.case for patient in clinic.load("clinic.jsonl")]

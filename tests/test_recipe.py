@@ -1,7 +1,9 @@
 """Recipes: validation, copies, differences, JSON, and the article's own settings."""
 
+import ast
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftlab import recipe as recipe_module
 from ftlab.errors import RecipeError
 from ftlab.recipe import PAPER, Recipe
 
@@ -155,3 +158,14 @@ def test_the_articles_recipes():
     assert (everything.warmup, everything.reinit_layers, everything.eval_every) == (50, 5, 10)
     assert (everything.swa_start, everything.swa_lr, everything.swa_anneal_steps) == (3, 2e-6, 10)
     assert PAPER["llrd+warmup"].diff(PAPER["llrd"]) == {"warmup": (0, 50)}
+
+
+def test_no_default_reaches_the_articles_recipes():
+    """The first of them names every field; the others are changed copies of it. So a new default changes none."""
+    tree = ast.parse(inspect.getsource(recipe_module))
+    [baseline] = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_BASELINE"]
+    assert ast.unparse(baseline.func) == "Recipe" and not baseline.args
+    assert {keyword.arg for keyword in baseline.keywords} == {f.name for f in dataclasses.fields(Recipe)}
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "Recipe"]
+    made = [call for call in calls if call.lineno >= baseline.lineno]
+    assert made == [baseline], "the others come from it by but(...)"

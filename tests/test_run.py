@@ -88,3 +88,19 @@ def test_damaged_folders_are_refused(run, tmp_path, damage):
 
 def test_the_repr_says_how_it_ended(run):
     assert "completed" in repr(run) and f"{run.test_score:.4f}" in repr(run)
+
+
+def test_a_closed_test_set_is_opened_later_with_the_same_numbers(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+    later = ft.fit(run.recipe, ft.load_data("passages"), live=False, score_test=False)
+    assert later.history == run.history and later.best_score == run.best_score
+    assert later.test_score is later.swa_score is later.targets is later.predictions is None
+    later.save(tmp_path / "closed")
+    assert later.score_test() == later.swa_score == run.swa_score
+    assert later.test_score == run.test_score
+    np.testing.assert_array_equal(later.targets, run.targets)
+    np.testing.assert_array_equal(later.predictions, run.predictions)
+    closed = ft.Run.load(tmp_path / "closed")
+    assert closed.test_score is None
+    with pytest.raises(ft.DataError, match="test_set: a loaded run holds no data"):
+        closed.score_test()

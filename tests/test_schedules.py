@@ -13,7 +13,7 @@ from torch.optim.swa_utils import SWALR
 from transformers import get_scheduler
 
 from ftlab.errors import RecipeError
-from ftlab.recipe import PAPER, Recipe
+from ftlab.recipe import PAPER, PAPER_STEPS, Recipe
 from ftlab.schedules import SCHEDULES, layer_rates, num_layers_of, preview, swa_tail
 
 LR = 3e-4
@@ -151,6 +151,36 @@ def test_the_articles_warm_up_corners():
     assert schedule.lr[50, 12] == 3.5e-6
     assert schedule.lr[380, 12] == pytest.approx(1.75e-6)  # half-way down: (710 - 380) / 660
     assert schedule.lr[709, 12] == pytest.approx(3.5e-6 / 660)
+
+
+def published(peaks, total, swa_step=None):
+    """The article's figure by hand: 50 updates up, a straight line to 0 at the planned end, `SWALR` at 2e-6 instead."""
+    s = np.arange(total)[:, None]
+    lines = peaks * np.where(s < 50, s / 50, (total - s) / (total - 50))
+    if swa_step is not None:
+        alpha = (1 - np.cos(np.pi * np.clip((s - swa_step) / 10, 0, 1))) / 2
+        lines = np.where(s < swa_step, lines, 2e-6 * alpha + lines[swa_step] * (1 - alpha))
+    return lines
+
+
+def test_the_articles_figures_with_their_planned_ends():
+    """Planned were int(rows / 16 * epochs) updates; without steps, preview draws that, from the command line too."""
+    decayed = np.array([3.5e-6 * 0.9**k for k in (12, *range(11, -1, -1))] + [3.6e-6])
+    grouped = np.array([1e-6] * 5 + [1.75e-6] * 4 + [3.5e-6] * 4 + [3.6e-6])
+    totals = {"llrd+warmup": int(2266 / 16 * 5), "llrd+warmup+swa": int(2266 / 16 * 12)}
+    totals |= {"grouped_llrd+warmup+swa": int(2267 / 16 * 15)}
+    assert list(totals.values()) == [708, 1699, 2125]
+    for name, total in totals.items():
+        schedule = preview(PAPER[name])
+        assert (schedule.total_steps, schedule.steps_per_epoch) == (total, 142), name
+        expected = published(grouped if "grouped" in name else decayed, total, 426 if "swa" in name else None)
+        np.testing.assert_allclose(schedule.lr, expected, rtol=1e-12, atol=1e-20)
+        assert np.array_equal(schedule.lr, preview(PAPER[name], **PAPER_STEPS[name]).lr)
+    assert list(PAPER_STEPS) == list(PAPER)
+    assert preview(PAPER["llrd"], 142).total_steps == 710, "what fit would run: 5 epochs"
+    assert preview(PAPER["llrd"].but(epochs=3)).total_steps == preview(Recipe(epochs=3)).total_steps == 81
+    with pytest.raises(RecipeError, match="^total_steps: 0"):
+        preview(PAPER["llrd"], total_steps=0)
 
 
 @pytest.mark.parametrize("layers, groups", list(itertools.product([1, 2, 3, 6, 7, 12, 24], [1, 2, 3, 4, 5])))

@@ -17,6 +17,7 @@ import numpy as np
 
 from ftlab.data import Data, load_data
 from ftlab.errors import CheckpointError, RecipeError
+from ftlab.first_edition import FIRST_EDITION, recipe_of
 from ftlab.history import History
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
@@ -24,7 +25,7 @@ from ftlab.schedules import preview
 if TYPE_CHECKING:
     from ftlab.run import Run
 
-BASE = Recipe(max_length=32, batch_size=8, epochs=3, eval_every=6)
+BASE = Recipe(**{**FIRST_EDITION, "max_length": 32, "batch_size": 8, "epochs": 3, "eval_every": 6})
 """The healthy run that every case breaks in one place: 36 steps on 96 passages, cut after 32 tokens."""
 WORDS = 22  # about 30 tokens: what BASE keeps of a passage
 PADS = 80
@@ -279,7 +280,7 @@ def _patient(values: dict[str, Any]) -> Patient:
 
 
 def _from_study(values: dict[str, Any]) -> Patient:
-    recipe = Recipe().but(**values["changes"], seed=values["seed"])
+    recipe = recipe_of(values).but(seed=values["seed"])
     per_epoch = len(values["loss"]) // recipe.epochs
     looks = [
         {"step": look["step"], "epoch": look["step"] / per_epoch, "score": look["validation"], "best": False}

@@ -1,13 +1,15 @@
 """Heads of ftlab's own: what turns a Transformer's hidden states into one number, or one score a class.
 
-The article's three (pooler, attention pooling, concatenation of the last four layers) and the masked mean, as
-one small module each, and `HeadedModel`, which joins one of them to a bare backbone and saves both without
-pickle. `head="auto"` needs none of this: there the hub's own ...ForSequenceClassification brings its head.
+The article's three (pooler, attention pooling, concatenation of the last four layers), the masked mean and a learned
+mix of all depths, as one small module each, and `HeadedModel`, which joins one of them to a bare backbone and saves
+both without pickle. `head="auto"` needs none of this: there the hub's own ...ForSequenceClassification brings its head.
+Every head ends in one linear layer, which `final_linear` finds and whose inputs `final_inputs` gives.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from ftlab.errors import ModelError
 from ftlab.models.hub import quiet
 
 HEAD_JSON = "ftlab_head.json"
@@ -32,11 +35,11 @@ class _Head(nn.Module):
     needs_hidden_states = False
     num_vectors = 1
 
-    def __init__(self, width: int, num_labels: int, dropout: float, last_token: bool) -> None:
+    def __init__(self, config: PretrainedConfig, width: int, dropout: float) -> None:
         super().__init__()
-        self.last_token = last_token
+        self.last_token = reads_left_to_right(config)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(self.num_vectors * width, num_labels)
+        self.linear = nn.Linear(self.num_vectors * width, config.num_labels)
 
     def forward(self, output, mask: Tensor) -> Tensor:
         return self.linear(self.dropout(self.pool(output, mask)))
@@ -53,8 +56,26 @@ class MeanHead(_Head):
     """The mean of the last hidden states over the real tokens, (batch, H)."""
 
     def pool(self, output, mask: Tensor) -> Tensor:
-        weight = mask.unsqueeze(-1).to(output.last_hidden_state.dtype)
-        return (output.last_hidden_state * weight).sum(1) / weight.sum(1)
+        return _mean(output.last_hidden_state, mask)
+
+
+class MixHead(_Head):
+    """A learned mix of all depths: scale * sum over d of softmax(weights)_d mean_d, (batch, H).
+
+    mean_d is the mean over the real tokens of the hidden states at depth d, from the embeddings' output (0) to the
+    last layer's (L). It begins as their plain mean: L + 1 weights of 0, a scale of 1 (Peters et al. 2018).
+    """
+
+    needs_hidden_states = True
+
+    def __init__(self, config: PretrainedConfig, width: int, dropout: float) -> None:
+        super().__init__(config, width, dropout)
+        self.weights = nn.Parameter(torch.zeros(config.num_hidden_layers + 1))
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def pool(self, output, mask: Tensor) -> Tensor:
+        means = torch.stack([_mean(hidden, mask) for hidden in output.hidden_states])
+        return self.scale * torch.einsum("d,dbh->bh", self.weights.softmax(0).to(means.dtype), means)
 
 
 class AttentionHead(_Head):
@@ -63,8 +84,8 @@ class AttentionHead(_Head):
     W is (512, H) and v (1, 512), as in the article.
     """
 
-    def __init__(self, width: int, num_labels: int, dropout: float, last_token: bool) -> None:
-        super().__init__(width, num_labels, dropout, last_token)
+    def __init__(self, config: PretrainedConfig, width: int, dropout: float) -> None:
+        super().__init__(config, width, dropout)
         self.attention = nn.Sequential(nn.Linear(width, 512), nn.Tanh(), nn.Linear(512, 1))
 
     def pool(self, output, mask: Tensor) -> Tensor:
@@ -92,7 +113,19 @@ class Concat4Head(_Head):
         return torch.cat([hidden[rows, index] for hidden in output.hidden_states[-4:]], dim=-1)
 
 
-HEADS = {"pooler": PoolerHead, "mean": MeanHead, "attention": AttentionHead, "concat4": Concat4Head}
+HEADS = {
+    "pooler": PoolerHead,
+    "mean": MeanHead,
+    "attention": AttentionHead,
+    "concat4": Concat4Head,
+    "mix": MixHead,
+}
+
+
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Average hidden states (batch, tokens, H) over the real tokens, (batch, H)."""
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1)
 
 
 def reads_left_to_right(config: PretrainedConfig) -> bool:
@@ -115,7 +148,7 @@ class HeadedModel(nn.Module):
         self.backbone = backbone
         # OPT-350m's output is narrower than its layers
         width = getattr(self.config, "word_embed_proj_dim", self.config.hidden_size)
-        self.head = HEADS[head](width, self.config.num_labels, dropout, reads_left_to_right(self.config))
+        self.head = HEADS[head](self.config, width, dropout)
         for module in self.head.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=getattr(self.config, "initializer_range", 0.02))
@@ -152,3 +185,53 @@ class HeadedModel(nn.Module):
     def load_head(self, folder: str | Path) -> None:
         """Take the head's weights from a folder that `save_pretrained` wrote."""
         self.head.load_state_dict(load_file(Path(folder) / HEAD_WEIGHTS))
+
+
+# ------------------------------------------------------------------------------ the layer that makes the logits
+def final_linear(model: nn.Module) -> nn.Linear:
+    """Find the linear layer that makes the logits: config.num_labels outputs, for every head, "auto" too.
+
+    In a hub's own ...ForSequenceClassification it is the last nn.Linear above the backbone with one output a label.
+    Raises ModelError where there is none.
+    """
+    if isinstance(model, HeadedModel):
+        return model.head.linear
+    backbone = getattr(model, getattr(model, "base_model_prefix", ""), None)
+    below = set() if backbone is None else set(backbone.modules())
+    above = [module for module in model.modules() if module not in below and isinstance(module, nn.Linear)]
+    fitting = [module for module in above if module.out_features == model.config.num_labels]
+    if not fitting:
+        raise ModelError(f"head: {type(model).__name__} ends in no linear layer with one output a label")
+    return fitting[-1]
+
+
+def final_inputs(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """Compute the vector of each text that the final linear layer turns into its logits, (batch, inputs).
+
+    Some models apply the layer to every token and return the logits of one (decoders), or a mean of all (EuroBERT).
+    The gradient of the logits by the layer's output says how much each token counts, and the vector is that weighted
+    sum of its inputs. No gradient of the model itself is computed. Raises ModelError if the layer does not turn the
+    vectors into the logits.
+    """
+    linear = final_linear(model)
+    seen: dict[str, Tensor] = {}
+
+    def watch(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)  # until the end of the block below, which restores the former state
+        seen.update(inputs=inputs[0].detach(), output=output.detach().requires_grad_())
+        return seen["output"]
+
+    handle = linear.register_forward_hook(watch)
+    try:
+        with torch.no_grad():
+            logits = model(**{key: value for key, value in batch.items() if key != "labels"}).logits
+    finally:
+        handle.remove()
+    if logits.requires_grad:
+        [gradient] = torch.autograd.grad(logits[:, 0].sum(), seen["output"])
+        counts = gradient[..., 0].reshape(len(logits), -1)  # (batch, tokens), or (batch, 1)
+        vectors = torch.einsum("bt,bth->bh", counts, seen["inputs"].reshape(*counts.shape, -1))
+        with torch.no_grad():
+            if torch.allclose(linear(vectors), logits, rtol=1e-4, atol=1e-5):
+                return vectors
+    raise ModelError(f"head: the logits of {type(model).__name__} are not the output of its last linear layer")

@@ -32,7 +32,7 @@ from ftlab.errors import ModelError
 from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_right
 from ftlab.models.hub import fetch
 from ftlab.models.layer_map import HEAD, layer_map
-from ftlab.rng import own_generator
+from ftlab.models.rng import own_generator
 
 
 # -------------------------------------------------------------------------------------------------- loading
@@ -45,21 +45,22 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
     `head="auto"` is the hub's own ...ForSequenceClassification, so that `save_pretrained` loads in a plain
     `pipeline("text-classification")`. Its head is fresh unless the checkpoint has one of the same shape.
     MiniLM's checkpoint brings a pooler, on which BERT's classifier stands: only the classifier (385
-    parameters) is fresh. "pooler", "mean", "attention" and "concat4" are `ftlab.models.heads`. A fresh head depends
-    on recipe.seed alone; torch's global random state is left as it was. Weights are read from safetensors
-    only, and no code from the hub is run.
+    parameters) is fresh. "pooler", "mean", "attention", "concat4" and "mix" are `ftlab.models.heads`. A fresh
+    head depends on recipe.seed alone; torch's global random state is left as it was. Weights are read from
+    safetensors only, and no code from the hub is run.
 
     Raises ModelError: unknown, unreachable, damaged or unsuitable model; `max_length` beyond its positions.
     """
-    config = fetch(recipe.model, lambda source, **where: AutoConfig.from_pretrained(source, **where))
+    name, head, dropout = recipe.model, recipe.head, recipe.dropout
+    config = fetch(name, lambda source, **where: AutoConfig.from_pretrained(source, **where))
     # a decoder's classifier looks for the last token that is no padding
     if getattr(config, "pad_token_id", None) is None or reads_left_to_right(config):
-        config.pad_token_id = load_tokenizer(recipe.model).pad_token_id
-    _configure(config, recipe, task, labels)
+        config.pad_token_id = load_tokenizer(name).pad_token_id
+    _configure(config, task, labels, head, dropout)
 
     def make(auto_class, **options) -> PreTrainedModel:
         model, report = fetch(
-            recipe.model,
+            name,
             lambda source, **where: auto_class.from_pretrained(
                 source,
                 config=config,
@@ -71,10 +72,12 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
                 **where,
             ),
         )
-        _check_report(recipe.model, model, report)
+        _check_report(name, model, report)
         return model
 
-    return _assemble(config, recipe, make)
+    model = _assemble(config, make, head, dropout, recipe.seed)
+    _check_length(name, model, recipe.max_length)
+    return model
 
 
 def tiny_model(
@@ -94,8 +97,13 @@ def tiny_model(
         max_position_embeddings=512,
         initializer_range=0.02,
     )
-    _configure(config, recipe, task, labels)
-    return _assemble(config, recipe, lambda auto_class, **options: auto_class.from_config(config, **options))
+    head, dropout = recipe.head, recipe.dropout
+    _configure(config, task, labels, head, dropout)
+    model = _assemble(
+        config, lambda auto_class, **options: auto_class.from_config(config, **options), head, dropout, recipe.seed
+    )
+    _check_length(recipe.model, model, recipe.max_length)
+    return model
 
 
 def load_pretrained(folder: str | Path) -> nn.Module:
@@ -164,10 +172,12 @@ def max_positions(model: nn.Module) -> int | None:
 
 
 # -------------------------------------------------------------------------------------- steps of load_model
-def _configure(config: PretrainedConfig, recipe, task: str, labels: Sequence[str] | None) -> None:
+def _configure(
+    config: PretrainedConfig, task: str, labels: Sequence[str] | None, head: str, dropout: float | None
+) -> None:
     """Set the task, the labels and the dropout in the configuration that the model is then made from."""
-    if recipe.head != "auto" and recipe.head not in HEADS:
-        raise ModelError(f"head: {recipe.head!r} is unknown; use one of {', '.join(('auto', *HEADS))}")
+    if head != "auto" and head not in HEADS:
+        raise ModelError(f"head: {head!r} is unknown; use one of {', '.join(('auto', *HEADS))}")
     if task == "regression":
         config.num_labels, config.problem_type = 1, "regression"
     elif task == "classification":
@@ -180,8 +190,8 @@ def _configure(config: PretrainedConfig, recipe, task: str, labels: Sequence[str
         raise ModelError(f"task: {task!r} is unknown; use 'regression' or 'classification'")
     if getattr(config, "use_cache", None):
         config.use_cache = False  # keys and values of past tokens serve generation only
-    if recipe.dropout is not None:
-        _set_config_dropout(config, float(recipe.dropout))
+    if dropout is not None:
+        _set_config_dropout(config, float(dropout))
 
 
 def _is_dropout_field(name: str, value: Any) -> bool:
@@ -230,26 +240,28 @@ def _backbone_class(config: PretrainedConfig, head: str) -> tuple[type, dict[str
     return auto_class, {}
 
 
-def _assemble(config: PretrainedConfig, recipe, make: Callable[..., PreTrainedModel]) -> nn.Module:
-    """Make the model, or the backbone and its head, and finish it as the recipe says."""
-    auto_class, options = _backbone_class(config, recipe.head)
-    with own_generator(recipe.seed):
+def _assemble(
+    config: PretrainedConfig, make: Callable[..., PreTrainedModel], head: str, dropout: float | None, seed: int
+) -> nn.Module:
+    """Make the model, or the backbone and its head; dropout None keeps the model's own probabilities."""
+    auto_class, options = _backbone_class(config, head)
+    with own_generator(seed):
         model = make(auto_class, **options)
-    if recipe.head != "auto":
-        _check_head(model, recipe.head)
-        dropout = _model_dropout(config) if recipe.dropout is None else float(recipe.dropout)
-        with own_generator(recipe.seed):  # anew: the head must not depend on what the backbone drew
-            model = HeadedModel(model, recipe.head, dropout)
-    if recipe.dropout is not None:
+    if head != "auto":
+        _check_head(model, head)
+        with own_generator(seed):  # anew: the head must not depend on what the backbone drew
+            model = HeadedModel(model, head, _model_dropout(config) if dropout is None else float(dropout))
+    if dropout is not None:
         for module in model.modules():
             if isinstance(module, nn.Dropout):
-                module.p = float(recipe.dropout)
-    limit = max_positions(model)
-    if limit is not None and recipe.max_length > limit:
-        raise ModelError(
-            f"max_length: {recipe.max_length} tokens, but {recipe.model} has {limit} positions; use {limit} or less"
-        )
+                module.p = float(dropout)
     return _own_memory(model).eval()
+
+
+def _check_length(name: str, model: nn.Module, max_length: int) -> None:
+    limit = max_positions(model)
+    if limit is not None and max_length > limit:
+        raise ModelError(f"max_length: {max_length} tokens, but {name} has {limit} positions; use {limit} or less")
 
 
 def _own_memory(model: nn.Module) -> nn.Module:

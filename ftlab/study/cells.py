@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ftlab.errors import DataError, RecipeError
+from ftlab.first_edition import recipe_of
 from ftlab.history import HIGHER_IS_BETTER
-from ftlab.recipe import Recipe
 
 if TYPE_CHECKING:
     pass
@@ -72,10 +72,10 @@ def read_records(path: Path, here: Mapping[str, Any]) -> dict[str, dict[str, Any
 def load_cells(path: str | Path) -> pd.DataFrame:
     """Read the finished cells of a study, one line of JSON each, as a table of one row a cell.
 
-    Beside the fields of the file: `score`, what the cell is judged by (the averaged weights' test score where the
-    recipe averages, else that of the best checkpoint); `selected`, the validation score of the same weights; `looks`,
-    among how many checkpoints they were chosen (0: averaged weights are not chosen); `failed`, whether the run diverged
-    or has no score.
+    Beside the fields of the file: `recipe`, the whole Recipe; `score`, what the cell is judged by (the averaged
+    weights' test score where the recipe averages, else that of the best checkpoint); `selected`, the validation score
+    of the same weights; `looks`, among how many checkpoints they were chosen (0: averaged weights are not chosen);
+    `failed`, whether the run diverged or has no score.
 
     Raises DataError naming file, line and field for a file that is missing or empty, a damaged line, a field that is
     missing or of the wrong kind, and a cell that stands there twice.
@@ -142,12 +142,13 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "peak_memory_mib": (_is_number, "a number or null"),
 }
 OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "recipe": (lambda v: v is None or isinstance(v, dict), "an object of all recipe fields"),
     "n_train": (lambda v: v is None or _is_count(v), "a whole number, or null for all training rows"),
     "metric": (_one_of(HIGHER_IS_BETTER), f"one of {', '.join(HIGHER_IS_BETTER)}"),
     "preset": (lambda v: v is None or isinstance(v, str), "a preset's name or null"),
     "mixed_precision": (lambda v: v is None or isinstance(v, str), "its name, such as bf16, or null for 32 bits"),
 }
-DEFAULTS = {"n_train": None, "metric": "rmse", "preset": None, "mixed_precision": None}
+DEFAULTS = {"recipe": None, "n_train": None, "metric": "rmse", "preset": None, "mixed_precision": None}
 WHOLE = ["data", "n_train", "metric", "preset", "mixed_precision"]
 """Cells that differ in one of these are results of different studies and are never put into one mean."""
 
@@ -179,11 +180,12 @@ def _checked(where: str, values: Any) -> dict[str, Any]:
             raise DataError(f"{where}: field {name!r} is missing; delete the cell, it is trained again")
         if not is_right(row[name]):
             raise DataError(f"{where}: field {name!r} is {row[name]!r}; wanted: {kind}")
+    kept = "changes" if row["recipe"] is None else "recipe"  # the first edition kept what differed from its defaults
     try:
-        recipe = Recipe().but(**row["changes"])
+        row["recipe"] = recipe_of(row).but(seed=row["seed"])
     except RecipeError as error:
-        raise DataError(f"{where}: field 'changes' makes no recipe ({error})") from None
-    averages, looks = recipe.swa_start is not None, row["evals"]
+        raise DataError(f"{where}: field {kept!r} makes no recipe ({error})") from None
+    averages, looks = row["recipe"].swa_start is not None, row["evals"]
     last = looks[-1].get("swa_validation") if looks else None
     for name in ("validation", "test", "swa_test", "seconds", "load_before", "peak_memory_mib"):
         row[name] = _real(row[name])

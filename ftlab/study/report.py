@@ -63,6 +63,7 @@ def _from_runs(runs: Sequence[Run], baseline: str | Recipe) -> pd.DataFrame:
         values = {
             "name": changes_text(recipe, base) or "baseline",
             "changes": {name: fields[name] for name in recipe.diff(Recipe())},
+            "recipe": fields,
             "data": run.data_name,
             "metric": run.history.metric,
             "fold": run.fold,
@@ -146,7 +147,7 @@ _COLUMNS = [
 
 def _cells_of(runs: Any, baseline: str | Recipe) -> pd.DataFrame:
     if isinstance(runs, pd.DataFrame):
-        missing = {*FIELDS, "score", "selected", "looks", "failed"} - set(runs.columns)
+        missing = {*FIELDS, "recipe", "score", "selected", "looks", "failed"} - set(runs.columns)
         if missing:
             raise DataError(f"runs: the table has no column {sorted(missing)[0]!r}; make it with load_cells")
         if not isinstance(baseline, str):
@@ -176,7 +177,7 @@ def _one_study(cells: pd.DataFrame) -> None:
     if twice.any():
         row = cells[twice].iloc[0]
         raise DataError(f"runs: {row['name']!r} on fold {row['fold']} with seed {row['seed']} stands there twice")
-    recipes = cells["changes"].map(lambda changes: Recipe().but(**changes))
+    recipes = cells["recipe"].map(lambda recipe: recipe.but(seed=0))
     for name, group in recipes.groupby(cells["name"]):
         if group.nunique() > 1:
             raise DataError(f"name: {name!r} stands for several recipes ({', '.join(map(repr, group.unique()))})")
@@ -185,7 +186,7 @@ def _one_study(cells: pd.DataFrame) -> None:
 def _row(cells: pd.DataFrame, name: str, base_name: str, better_if_lower: bool, max_load: float) -> dict[str, Any]:
     """Work out a recipe's row, all but what depends on the other rows."""
     own, base = (cells[cells["name"] == n].set_index(["fold", "seed"]) for n in (name, base_name))
-    recipe, base_recipe = (Recipe().but(**frame["changes"].iloc[0]) for frame in (own, base))
+    recipe, base_recipe = (frame["recipe"].iloc[0] for frame in (own, base))
     folds, seeds = own.index.get_level_values("fold"), own.index.get_level_values("seed")
     flatters = (own["score"] - own["selected"]) * (1 if better_if_lower else -1)
     row = {

@@ -75,6 +75,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
     record = {
         "name": cell.name,
         "changes": {name: fields[name] for name in cell.recipe.diff(Recipe()) if name != "seed"},
+        "recipe": cell.recipe.key_fields(),
         "data": data.name,
         "metric": run.history.metric,
         "fold": cell.fold,
@@ -92,7 +93,8 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "load_before": None if load is None else round(load, 2),
         "peak_memory_mib": _peak_memory(),
-        "versions": {package: version(package) for package in ("torch", "transformers")},
+        "device": _device(),
+        "versions": {package: version(package) for package in ("ftlab", "torch", "transformers")},
     }
     return record | {name: value for name, value in conditions().items() if value is not None}
 
@@ -116,6 +118,11 @@ class _TestAtEachLook(Callback):
 
 def _finite(value: float | None, digits: int = 17) -> float | None:
     return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
+
+
+def _device() -> str:
+    """Name the device that trains: results of several are never put into one mean."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def _reset_peak_memory() -> None:

@@ -20,7 +20,7 @@ from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.history import History
 from ftlab.recipe import Recipe
-from ftlab.rng import seeded
+from ftlab.models.rng import seeded
 from ftlab.trainer import Job, prepare
 
 if TYPE_CHECKING:

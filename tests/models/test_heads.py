@@ -8,9 +8,10 @@ from torch.nn.functional import cross_entropy, linear, mse_loss
 from transformers import AutoModel, BertForSequenceClassification
 
 from ftlab.errors import ModelError
-from ftlab.models.heads import reads_left_to_right
+from ftlab.models.heads import HEADS, final_inputs, final_linear, reads_left_to_right
 from ftlab.models.load import load_model, load_tokenizer, tiny_model
-from tests.model_families import batch, one_thread, recipe, save  # noqa: F401
+from ftlab.recipe import HEADS as RECIPE_HEADS
+from tests.model_families import CONFIGS, batch, one_thread, recipe, save, tiny  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,6 +23,11 @@ def pooled_by_hand(head: str, model, outputs, lengths: list[int]) -> torch.Tenso
         return torch.stack([hidden[i, :n].mean(0) for i, n in enumerate(lengths)])
     if head == "concat4":
         return torch.stack([torch.cat([layer[i, 0] for layer in outputs.hidden_states[-4:]]) for i in range(2)])
+    if head == "mix":
+        weights = model.head.weights.exp() / model.head.weights.exp().sum()
+        means = [torch.stack([layer[i, :n].mean(0) for i, n in enumerate(lengths)]) for layer in outputs.hidden_states]
+        assert len(means) == len(weights) == 7, "the embeddings' output and six layers"
+        return model.head.scale * sum(weight * mean for weight, mean in zip(weights, means, strict=True))
     if head == "pooler":
         return torch.tanh(hidden[:, 0] @ model.backbone.pooler.dense.weight.T + model.backbone.pooler.dense.bias)
     first, _, second = model.head.attention
@@ -33,16 +39,20 @@ def pooled_by_hand(head: str, model, outputs, lengths: list[int]) -> torch.Tenso
     return torch.stack(pooled)
 
 
-@pytest.mark.parametrize("head", ["pooler", "mean", "attention", "concat4"])
+@pytest.mark.parametrize("head", HEADS)
 def test_each_head_is_its_formula(head):
     model = load_model(recipe(head=head, seed=2), task="classification", labels=["a", "b", "c"])
+    if head == "mix":
+        with torch.no_grad():
+            model.head.weights.copy_(torch.linspace(-1, 1, 7))
+            model.head.scale.fill_(1.7)
     texts = ["Short.", "A text that is a good deal longer than the other one."]
     inputs = load_tokenizer("minilm")(texts, padding=True, return_tensors="pt")
     outputs = model.backbone(**inputs, output_hidden_states=True)
     pooled = pooled_by_hand(head, model, outputs, inputs.attention_mask.sum(1).tolist())
     logits = model(**inputs).logits
-    wanted = linear(pooled, model.head.linear.weight, model.head.linear.bias)
-    torch.testing.assert_close(logits, wanted, rtol=1e-5, atol=1e-6)
+    expected = linear(pooled, model.head.linear.weight, model.head.linear.bias)
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)
     # padding changes nothing
     alone = torch.cat([model(**load_tokenizer("minilm")(text, return_tensors="pt")).logits for text in texts])
     torch.testing.assert_close(logits, alone, rtol=1e-5, atol=1e-6)
@@ -56,7 +66,7 @@ def test_the_pooler_head_is_what_bert_does_itself():
     assert torch.equal(ours(**batch()).logits, theirs(**batch()).logits)
 
 
-@pytest.mark.parametrize("head", ["pooler", "mean", "attention", "concat4"])
+@pytest.mark.parametrize("head", HEADS)
 def test_fresh_weights(head):
     model = load_model(recipe(head=head, seed=1))
     shapes = {name: tuple(p.shape) for name, p in model.head.named_parameters()}
@@ -66,10 +76,14 @@ def test_fresh_weights(head):
             "attention.2.weight": (1, 512), "attention.2.bias": (1,),
         }
         if head == "attention"
+        else {"weights": (7,), "scale": (1,)}
+        if head == "mix"
         else {}
     )  # fmt: skip
     for name, parameter in model.head.named_parameters():
-        if name.endswith("bias"):
+        if name in ("weights", "scale"):  # the plain mean of all depths
+            assert torch.equal(parameter, torch.full_like(parameter, name == "scale"))
+        elif name.endswith("bias"):
             assert not parameter.any()
         else:
             assert abs(parameter.std().item() - 0.02) < 0.004 and abs(parameter.mean().item()) < 0.004
@@ -79,12 +93,12 @@ def test_fresh_weights(head):
 
 
 def test_only_the_pooler_head_keeps_the_pooler():
-    kept = {head: load_model(recipe(head=head)).backbone.pooler is not None for head in ("pooler", "mean", "concat4")}
-    assert kept == {"pooler": True, "mean": False, "concat4": False}
+    kept = {head: load_model(recipe(head=head)).backbone.pooler is not None for head in HEADS}
+    assert [head for head in HEADS if kept[head]] == ["pooler"]
 
 
 def test_every_parameter_gets_a_gradient():
-    for head in ("pooler", "mean", "attention", "concat4"):
+    for head in HEADS:
         model = tiny_model(recipe(head=head))
         model(**batch()).logits.sum().backward()
         assert all(parameter.grad is not None for parameter in model.parameters()), head
@@ -132,7 +146,7 @@ def test_concat4_reads_the_token_that_has_seen_the_whole_text(tmp_path, family, 
     assert torch.equal(model(**inputs).logits, model.head.linear(vectors))
 
 
-@pytest.mark.parametrize("head", ["auto", "mean", "attention", "concat4"])
+@pytest.mark.parametrize("head", ["auto", "mean", "attention", "concat4", "mix"])
 def test_padding_changes_nothing_in_a_decoder(tmp_path, head):
     model = load_model(recipe(save(tmp_path, "llama"), head=head))
     inputs = batch()
@@ -152,7 +166,7 @@ def test_which_families_read_left_to_right():
 
 def test_heads_that_a_model_cannot_have(tmp_path):
     with pytest.raises(
-        ModelError, match="head 'pooler': gpt2 has no pooler; use one of 'mean', 'attention', 'concat4'"
+        ModelError, match="head 'pooler': gpt2 has no pooler; use one of 'mean', 'attention', 'concat4', 'mix'"
     ):
         load_model(recipe(save(tmp_path, "gpt2"), head="pooler"))
     with pytest.raises(ModelError, match="head 'concat4' needs 4 layers of 3"):
@@ -164,3 +178,35 @@ def test_the_plain_backbone_is_untouched_by_the_head(tmp_path):
     model = load_model(recipe(tmp_path, head="mean"))
     plain = AutoModel.from_pretrained(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(model.backbone.parameters(), plain.parameters(), strict=True))
+
+
+# ------------------------------------------------------------------------------------------ the final linear layer
+
+
+def test_the_final_linear_layer_makes_the_logits_of_every_head_and_family():
+    assert RECIPE_HEADS == ("auto", *HEADS)
+    models = {head: tiny_model(recipe(head=head), task="classification", labels="abc") for head in HEADS}
+    models |= {family: tiny(family, num_labels=3).eval() for family in CONFIGS if family not in ("t5", "umt5")}
+    failed = []
+    for name, model in models.items():
+        inputs, layer = batch(model.config.pad_token_id), final_linear(model)
+        vectors = final_inputs(model, inputs)
+        with torch.no_grad():
+            before = model(**inputs).logits
+            layer.weight.copy_(torch.randn_like(layer.weight))  # nothing else may decide the logits
+            expected = linear(vectors, layer.weight, layer.bias)
+            after = model(**inputs).logits
+        right = torch.allclose(after, expected, rtol=1e-5, atol=1e-6) and not torch.allclose(before, after)
+        if not right or vectors.requires_grad or layer.weight.grad is not None:
+            failed.append(name)
+    assert not failed and torch.is_grad_enabled()
+
+
+def test_a_model_without_a_final_linear_layer_is_refused():
+    model = tiny("bert").bert
+    with pytest.raises(ModelError, match="BertModel ends in no linear layer with one output a label"):
+        final_linear(model)
+    model = tiny("bert")
+    model.register_forward_hook(lambda _, inputs, output: type(output)(logits=output.logits.exp()))
+    with pytest.raises(ModelError, match="logits of BertForSequenceClassification are not the output of its last"):
+        final_inputs(model, batch())

@@ -14,6 +14,7 @@ from torch import nn
 from transformers.utils import logging as hf_logging
 
 from ftlab.errors import ModelError
+from ftlab.models.heads import HEADS
 from ftlab.models.hub import minilm_folder
 from ftlab.models.layer_map import layer_map
 from ftlab.models.load import load_model, load_pretrained, load_tokenizer, max_positions, tiny_model
@@ -421,7 +422,7 @@ def test_a_number_sets_every_dropout():
     assert {module.p for module in own.modules() if isinstance(module, nn.Dropout)} == {0.1}
 
 
-@pytest.mark.parametrize("head", ["pooler", "mean", "attention", "concat4"])
+@pytest.mark.parametrize("head", HEADS)
 def test_dropout_of_the_other_heads(head):
     model = tiny_model(recipe(head=head, dropout=0.0)).train()
     inputs = batch()
@@ -517,10 +518,11 @@ def test_auto_loads_in_a_plain_pipeline(tmp_path, task):
 @pytest.mark.parametrize(
     ("family", "head"),
     [
-        *((family, head) for family in ("bert", "roberta") for head in ("auto", "pooler", "mean", "attention")),
+        *((family, head) for family in ("bert", "roberta") for head in ("auto", "pooler", "mean", "attention", "mix")),
         *((family, "concat4") for family in ("bert", "roberta", "gpt2")),
         ("gpt2", "auto"),
         ("gpt2", "mean"),
+        ("gpt2", "mix"),
     ],
 )
 def test_every_head_is_restored_bit_for_bit(tmp_path, family, head):

@@ -11,11 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.benchmarks import growth
-from tests.benchmarks.__main__ import report_text
-from tests.benchmarks.measure import Options, Row, Sides, Skip, amount, brief, measure, run, table
-from tests.benchmarks.rows import ROWS
-from tests.benchmarks.training import ArticleLoop, attention_work, groups_by_tensor, matrix_rate, matrix_work, sample
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -23,6 +18,11 @@ import ftlab as ft
 from ftlab.recipe import Recipe
 from ftlab.trainer import prepare
 from ftlab.tuning.memory import ARCHITECTURES, Architecture
+from tests.benchmarks import growth
+from tests.benchmarks.__main__ import report_text
+from tests.benchmarks.measure import Options, Row, Sides, Skip, amount, brief, measure, run, table
+from tests.benchmarks.rows import ROWS
+from tests.benchmarks.training import ArticleLoop, attention_work, groups_by_tensor, matrix_rate, matrix_work, sample
 
 HERE = {
     "cpu": "abacus", "cores": 2, "threads": 1, "memory_gb": 4, "system": "None", "gpu": None,

@@ -24,8 +24,9 @@ ORDER = [
     {"bert_schedules", "history"},
     {"schedules"},
     {"recipe", "callbacks"},
+    {"first_edition"},
     {"data"},
-    {"preset", "evaluate", "checkpoint", "rng"},
+    {"preset", "evaluate", "checkpoint"},
     {"models"},
     {"techniques"},
     {"run"},
@@ -36,7 +37,7 @@ ORDER = [
 ]
 ROW = {module: row for row, modules in enumerate(ORDER) for module in modules}
 
-NUMPY_ONLY = ORDER[0] | ORDER[1] | ORDER[2] | ORDER[3]
+NUMPY_ONLY = ORDER[0] | ORDER[1] | ORDER[2] | ORDER[3] | ORDER[4]
 READERS = {"lab.plots", "lab.live"}  # they read History, LRSchedule and Run objects and train nothing
 TRAINING = {"torch", "transformers", "accelerate", "datasets", "safetensors", "sklearn"}
 NOTEBOOK = {"IPython", "ipywidgets"}
@@ -176,6 +177,16 @@ def test_readers_import_no_module_that_trains() -> None:
         and (found.sibling or "").partition(".")[0] in {"data", "models", "techniques", "run", "trainer", "checkpoint"}
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_core_is_read_in_one_sitting() -> None:
+    sys.path.insert(0, str(ROOT / "tools"))
+    import count_code
+
+    lines = count_code.count()
+    assert not count_code.too_long(lines)
+    path = ROOT / "ftlab" / "errors.py"
+    assert lines["errors.py"] == count_code.code_lines(path) < len(path.read_text(encoding="utf-8").splitlines())
 
 
 def test_every_imported_package_is_a_declared_dependency() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ftlab.errors import ModelError
+from ftlab.models.heads import HEADS
 from ftlab.models.layer_map import layer_map
 from ftlab.models.load import load_model
 from ftlab.recipe import Recipe
@@ -69,7 +70,7 @@ def test_more_layers_than_there_are(minilm, n):
         reinit_top_layers(minilm, n)
 
 
-@pytest.mark.parametrize("head", ["pooler", "mean", "attention", "concat4"])
+@pytest.mark.parametrize("head", HEADS)
 def test_every_head(head):
     model = load_model(Recipe(head=head))
     before, place = snapshot(model), layer_map(model).place

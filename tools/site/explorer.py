@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab import svg
 from ftlab.bert_schedules import BERT_SCHEDULES
+from ftlab.lab import svg
 from ftlab.recipe import Recipe
 from ftlab.schedules import KNOWN_LAYERS, SCHEDULES, layer_names, preview
 

@@ -153,7 +153,7 @@ class ReinitPanel(Panel):
         """Measure all layers and the pooler after a fresh start; the weights that were loaded are measured by now."""
         if seed not in self._fresh:
             from ftlab.models import layer_map
-            from ftlab.rng import own_generator
+            from ftlab.models.rng import own_generator
             from ftlab.techniques.reinit import reinit_top_layers
 
             with own_generator(seed):

@@ -55,7 +55,7 @@ class ResultsPanel(Panel):
         if done.empty:
             raise DataError("cells: none of the runs was completed, so how long an epoch is cannot be told")
         first = done.iloc[0]
-        self.steps_per_epoch = max(1, round(len(first["loss"]) / Recipe().but(**first["changes"]).epochs))
+        self.steps_per_epoch = max(1, round(len(first["loss"]) / first["recipe"].epochs))
         names = list(cells["name"].unique())
         same = cells[(cells["fold"] == first["fold"]) & (cells["seed"] == first["seed"])]["name"]
         other = next((name for name in same if name != first["name"]), first["name"])
@@ -82,7 +82,7 @@ class ResultsPanel(Panel):
                 raise DataError(f"{choice.label}: {key[0]!r} has no run on fold {key[1]} with seed {key[2]}; "
                                 f"there: {names}")  # fmt: skip
             cell = self.cells.loc[key]
-            recipe = Recipe().but(**cell["changes"])
+            recipe = cell["recipe"].but(seed=0)
             schedule = preview(recipe, self.steps_per_epoch, steps=200, num_layers=self.num_layers)
             sides.append(Shown(f"{side}: {choice.value}", cell, schedule))
         return sides[0], sides[1]

@@ -9,7 +9,7 @@ from torch import nn
 
 import ftlab as ft
 from ftlab.models import load_model
-from ftlab.rng import own_generator
+from ftlab.models.rng import own_generator
 
 
 def draw_everything() -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Random numbers of one's own: a thread draws inside `own_generator` from a generator that no other thread uses.
+"""Random numbers of one's own: inside `own_generator` a thread draws from a generator that no other uses.
 
 torch's global generator belongs to the whole process. A run in a thread that used it would see its numbers shifted by
 every `torch.rand` of another cell, and that cell would see its own put back. Taking turns at the global generator would
