@@ -35,6 +35,7 @@ _load, _names, __all__ = lazy_loader.attach(
         "history": ["History"],
         "lab": ["exercises", "panels", "plots"],
         "lab.check": ["check"],
+        "models.references": ["references"],
         "models": ["layer_map", "load_model", "load_tokenizer"],
         "recipe": ["PAPER", "PAPER_STEPS", "Recipe"],
         "run": ["Run"],

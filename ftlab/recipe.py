@@ -21,6 +21,7 @@ from ftlab.errors import RecipeError
 from ftlab.schedules import ALL_SCHEDULES, schedule_arguments
 
 HEADS = ("auto", "pooler", "mean", "attention", "concat4", "mix")
+HEAD_INITS = ("random", "probe")
 OPTIMIZERS = ("adamw", "bertadam", "sgd")
 LOSSES = ("auto", "rmse")
 DECAY_TYPES = ("cosine", "linear", "1-sqrt")
@@ -38,6 +39,9 @@ class Recipe:
     """"minilm" (on this machine), any hub id, or a local folder."""
     head: str = "auto"
     """"auto": the hub's own ...ForSequenceClassification; or "pooler", "mean", "attention", "concat4", "mix"."""
+    head_init: str = "random"
+    """"random", or "probe": the final linear layer starts from the ridge (or logistic) solution on its own inputs, of
+    the model before training (linear probing, then fine-tuning; Kumar et al. 2022)."""
     max_length: int = 256
     """Tokens kept of a text; longer ones are cut."""
     dropout: float | None = 0.0
@@ -160,7 +164,7 @@ class Recipe:
         return cls().but(**values)
 
 
-_LATER: dict[str, Any] = {}
+_LATER: dict[str, Any] = {"head_init": "random"}
 """Fields added after the first edition (0.1.0), with their neutral values."""
 _NEVER = object()
 
@@ -298,6 +302,7 @@ def _check_schedule_args(schedule: str, args: Mapping[str, Any]) -> None:
 _CHECKS = {
     "model": _text,
     "head": _choice(HEADS),
+    "head_init": _choice(HEAD_INITS),
     "max_length": _integer(4),
     "dropout": _number(0, 1, below=True, optional=True),
     "epochs": _integer(1),
@@ -328,6 +333,7 @@ _CHECKS = {
 _BASELINE = Recipe(  # every field is named, so that no default of today or tomorrow reaches the article's recipes
     model="roberta-base",
     head="pooler",
+    head_init="random",
     max_length=250,
     dropout=None,
     epochs=20,
@@ -391,7 +397,8 @@ PAPER_STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
         }.items()
     }
 )
-"""What the schedule of each recipe in `PAPER` was planned for: `ft.preview(ft.PAPER[name], **ft.PAPER_STEPS[name])` draws
-the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans int(rows / 16 * epochs) updates, with
-2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of plans for 12 and for 15 epochs."""
+"""What the schedule of each recipe in `PAPER` was planned for: `ft.preview(ft.PAPER[name], **ft.PAPER_STEPS[name])`
+draws the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans
+int(rows / 16 * epochs) updates, with 2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of
+plans for 12 and for 15 epochs."""
 _PLANNED = {PAPER[name]: steps for name, steps in PAPER_STEPS.items()}

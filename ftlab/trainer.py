@@ -30,6 +30,7 @@ from ftlab.errors import CheckpointError, DataError, RecipeError
 from ftlab.evaluate import METRICS, predict_rows, predictions_from_logits, scores
 from ftlab.history import History
 from ftlab.models import LayerMap, cuda_graphs, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
+from ftlab.models.references import start_from_probe
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
 from ftlab.models.rng import own_generator, seeded
@@ -136,7 +137,7 @@ def fit(
             job.restore_best_weights()
             run.best_score = job.best.score
             run.swa_model = job.averager.model if job.has_average and run.status != "diverged" else None
-            if score_test and run.status != "interrupted":
+            if score_test and not data.closed_test and run.status != "interrupted":
                 run.score_test()
         except KeyboardInterrupt:
             run.status = "interrupted"
@@ -357,13 +358,6 @@ def _prepare(recipe: Recipe, data: Data, split: Split, random: own_generator) ->
     prepared, optimizer = accelerator.prepare(model, optimizer)
     if averager:
         averager.to(accelerator.device)
-    history = History(
-        schedule.layers,
-        metric=METRICS[data.task],
-        steps_per_epoch=steps_per_epoch,
-        total_steps=schedule.total_steps,
-        swa_step=schedule.swa_step,
-    )
     rows = data.tokenise(tokenizer, recipe.max_length)
     batches = Batches(
         rows,
@@ -374,6 +368,15 @@ def _prepare(recipe: Recipe, data: Data, split: Split, random: own_generator) ->
         accumulate=recipe.gradient_accumulation_steps,
         steps_per_epoch=steps_per_epoch,
         seed=recipe.seed,
+    )
+    if recipe.head_init == "probe":
+        start_from_probe(model, batches, split.train, data.targets[split.train], data.labels and len(data.labels))
+    history = History(
+        schedule.layers,
+        metric=METRICS[data.task],
+        steps_per_epoch=steps_per_epoch,
+        total_steps=schedule.total_steps,
+        swa_step=schedule.swa_step,
     )
     return Job(
         recipe=recipe,

@@ -111,10 +111,10 @@ class Batches:
         tokenizer: PreTrainedTokenizerBase,
         *,
         device: Any,
-        batch_size: int,
-        accumulate: int,
-        steps_per_epoch: int,
-        seed: int,
+        batch_size: int = 16,
+        accumulate: int = 1,
+        steps_per_epoch: int = 1,
+        seed: int = 0,
     ) -> None:
         self.rows, self.train, self.device = rows, train, device
         self.batch_size, self.accumulate, self.steps_per_epoch, self.seed = (

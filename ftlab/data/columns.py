@@ -6,16 +6,12 @@ import difflib
 import math
 import numbers
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ftlab.data.files import Table, is_unicode
 from ftlab.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 # Column names that are recognised, after lower-casing and turning spaces and hyphens into underscores.
 TEXT_NAMES = ("excerpt", "text", "passage", "sentence", "content", "document", "review")

@@ -31,6 +31,8 @@ class Table:
     """Hold a source as read: its columns, and where in the source a data row (0-based) stands, for messages.
 
     text, target, task: the columns and the task of a built-in set; None where they are to be recognised.
+    class_target: the column that takes the place of target under task="classification"; rows without a class in it
+    are left out.
     Raises DataError if two columns share a name, or if there are no rows.
     """
 
@@ -41,6 +43,7 @@ class Table:
     text: str | None = None
     target: str | None = None
     task: str | None = None
+    class_target: str | None = None
 
     def __post_init__(self) -> None:
         columns = list(self.frame.columns)

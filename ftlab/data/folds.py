@@ -6,7 +6,8 @@ import hashlib
 import math
 import unicodedata
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,9 @@ import pandas as pd
 from ftlab.data.files import listed
 from ftlab.errors import DataError
 
-if TYPE_CHECKING:
-    pass
-
 
 class Split(NamedTuple):
-    """Row numbers of the three parts of a fold: int64, sorted, disjoint, together every row (unless sampled)."""
+    """Row numbers of a fold's train, validation and test set: int64, sorted, disjoint, all rows unless sampled."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -85,3 +83,20 @@ def _target_bins(targets: np.ndarray, num_folds: int) -> np.ndarray:
         if np.bincount(bins).max() >= num_folds:
             return bins
     return np.zeros(len(targets), dtype=np.int64)
+
+
+def deal(targets: np.ndarray, sizes: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
+    """Deal rows out at random to sets of exactly these sizes, each with the same spread of targets.
+
+    Rows are ranked by target (ties at random). Set i of size s_i claims the places (j + u) / s_i, j = 0 ... s_i - 1, u
+    uniform in [0, 1) for each; the claims of all sets, sorted, are matched to the ranks. So any stretch of ranks gives
+    every set its share, give or take a row or two, and classes are shared out likewise.
+
+    targets: (n,), values or class ids. sizes: with sum n. Returns the number of each row's set, (n,) int64.
+    """
+    generator = np.random.default_rng(seed)
+    ranked = np.lexsort((generator.random(len(targets)), targets))
+    claims = np.concatenate([(np.arange(size) + generator.random(size)) / size for size in sizes if size])
+    sets = np.empty(len(targets), dtype=np.int64)
+    sets[ranked] = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(claims, kind="stable")]
+    return sets

@@ -9,6 +9,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 
 from ftlab.callbacks import Callback
 from ftlab.data import Data
+from ftlab.errors import DataError
 from ftlab.evaluate import score_predictions
 from ftlab.history import History
 from ftlab.recipe import Recipe
@@ -25,25 +27,62 @@ from ftlab.trainer import conditions, fit
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study: a recipe by name, a fold, a seed, and the training rows (None: all)."""
+    """One run of a study: a recipe by name on one fold, and which rows that is a fold of.
+
+    n_train: training rows drawn at random; None: all. sample: the seed that draws them; None: the recipe's. split: seed
+    of the random split whose fold it is; None: the data's own. rows: the part of the data that is split, as `part_of`
+    names it; None: all of it.
+    """
 
     name: str
     recipe: Recipe
     fold: int
     n_train: int | None = None
+    sample: int | None = None
+    split: int | None = None
+    rows: str | None = None
 
     def data(self, data: Data) -> Data:
-        """Return the data of the cell; a sample of the training rows differs from seed to seed."""
-        return data if self.n_train is None else data.few_samples(self.n_train, seed=self.recipe.seed)
+        """Return the data of the cell."""
+        data = data if self.rows is None else part_of(data, self.rows)
+        data = data if self.split is None else data.resplit(self.split)
+        if self.n_train is None:
+            return data
+        return data.few_samples(self.n_train, seed=self.recipe.seed if self.sample is None else self.sample)
 
     def key(self, data: Data) -> str:
-        """Name the cell by everything that decides its numbers: a changed recipe or data set makes another cell."""
+        """Name the cell by everything that decides its numbers: a changed recipe or data set makes another cell.
+
+        data: what `Cell.data` returns.
+        """
         here = conditions()
         what = [self.recipe.key_fields(), data.fingerprint, self.fold, self.n_train, here["preset"]]
         if here["mixed_precision"]:
             what.append(here["mixed_precision"])
         digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         return f"{self.name}/{self.fold}/{self.recipe.seed}/{digest[:16]}"
+
+
+POOLS = {"passages": (480, 240), "snippets": (8300, 2280), "clear": (4000, 720)}
+"""Rows of each set to confirm on and to tune on; no row is in both."""
+BLOCK = (432, 128, 200)
+"""Training, validation and test rows of a block, as many to train on as a fold of all `passages` has."""
+
+
+@lru_cache(maxsize=64)
+def part_of(data: Data, rows: str) -> Data:
+    """Return a part of a set: "confirm" or "tune", or a block of it that shares no row with another, "confirm/3".
+
+    Raises DataError for a set without pools or another name.
+    """
+    pool, _, block = rows.partition("/")
+    if data.name not in POOLS or pool not in ("confirm", "tune"):
+        raise DataError(
+            f"rows: {rows!r} of {data.name!r} is not known; there are confirm and tune of {', '.join(POOLS)}"
+        )
+    sizes = POOLS[data.name]
+    found = data.blocks(2, sizes)[("confirm", "tune").index(pool)]
+    return found.blocks(len(found) // sum(BLOCK), sum(BLOCK), sizes=BLOCK)[int(block)] if block else found
 
 
 def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, Any]:
@@ -81,10 +120,12 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         "fold": cell.fold,
         "seed": cell.recipe.seed,
         "n_train": cell.n_train,
+        **{name: getattr(cell, name) for name in ("sample", "split", "rows") if getattr(cell, name) is not None},
         "status": run.status,
         "validation": run.best_score,
         "test": run.test_score,
         "swa_test": run.swa_score,
+        "predictions": None if run.predictions is None else [_finite(float(value), 5) for value in run.predictions],
         "evals": evals,
         "loss": [_finite(value, 5) for value in run.history.loss],
         "grad_norm": [_finite(value, 4) for value in run.history.grad_norm],

@@ -8,6 +8,7 @@ import http.server
 import os
 import threading
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -80,6 +81,7 @@ def test_data_card_states_the_ranges_of_the_file(passages):
         "No human",
         hashlib.sha256(PASSAGES.read_bytes()).hexdigest(),
         ftlab.data.builtin.CLEAR_SHA256,
+        ftlab.data.builtin.SNIPPETS_SHA256,
     ]
     assert [fact for fact in facts if fact not in card] == []
 
@@ -251,7 +253,7 @@ def test_the_place_in_a_large_file_is_found_beyond_the_first_piece(tmp_path):
 @pytest.mark.parametrize(
     ("source", "fragments"),
     [
-        ("pasages", ["did you mean 'passages'", "passages, clear, commonlit, rotten_tomatoes", ".parquet"]),
+        ("pasages", ["did you mean 'passages'", "passages, clear, snippets, commonlit, rotten_tomatoes", ".parquet"]),
         ("Clear", ["did you mean 'clear'"]),
         ("zzz", ["unknown data 'zzz'."]),
         ("x" * 5000, ["unknown data"]),
@@ -328,7 +330,7 @@ def test_commonlit_elsewhere_says_how_to_get_it(tmp_path, monkeypatch):
         load_data("commonlit")
 
 
-@pytest.mark.parametrize("name", ["commonlit", "clear", "rotten_tomatoes"])
+@pytest.mark.parametrize("name", ["commonlit", "clear", "snippets", "rotten_tomatoes"])
 def test_a_data_folder_that_is_none_is_reported(tmp_path, monkeypatch, name):
     monkeypatch.setenv("FTLAB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="FTLAB_DATA.*not a folder"):
@@ -362,19 +364,26 @@ def small_clear(tmp_path, monkeypatch):
     return path
 
 
-@pytest.fixture
-def served(small_clear):
-    """Serve the small workbook's folder over HTTP; yields the folder's address."""
+@contextmanager
+def serving(folder: Path):
+    """Serve a folder over HTTP on this machine; gives the folder's address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments):
             pass
 
-    handler = partial(Quiet, directory=small_clear.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+@pytest.fixture
+def served(small_clear):
+    with serving(small_clear.parent) as address:
+        yield address
 
 
 def test_clear_is_downloaded_once_to_the_cache(tmp_path, monkeypatch, served):
@@ -403,7 +412,7 @@ def test_the_data_folder_comes_before_the_download(monkeypatch, small_clear):
     monkeypatch.setenv("FTLAB_DATA", str(small_clear.parent))
     assert len(load_data("clear")) == 12
     small_clear.write_bytes(small_clear.read_bytes() + b"!")
-    with pytest.raises(DataError, match="not the published CLEAR file: its SHA-256 is"):
+    with pytest.raises(DataError, match="not the published file: its SHA-256 is"):
         load_data("clear")
 
 
