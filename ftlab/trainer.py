@@ -31,9 +31,9 @@ from ftlab.evaluate import METRICS, predict_rows, predictions_from_logits, score
 from ftlab.history import History
 from ftlab.models import LayerMap, cuda_graphs, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
 from ftlab.models.references import start_from_probe
+from ftlab.models.rng import own_generator, seeded
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
-from ftlab.models.rng import own_generator, seeded
 from ftlab.run import Run, TestSet
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, preview
 from ftlab.techniques.bertadam import BertAdam

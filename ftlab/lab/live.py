@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ftlab.callbacks import Callback
 from ftlab.history import History
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.check import in_notebook
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from ftlab import hooks
 from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.history import History
-from ftlab.recipe import Recipe
 from ftlab.models.rng import seeded
+from ftlab.recipe import Recipe
 from ftlab.trainer import Job, prepare
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import torch
 from scipy.optimize import nnls
 from transformers import BertConfig, BertForSequenceClassification
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, dress
 from ftlab.tuning.memory import ARCHITECTURES, Architecture
 

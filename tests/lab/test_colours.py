@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.hyperparameters import PART_LOOKS
 
 LIGHT, DARK = 0, 1

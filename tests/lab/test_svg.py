@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import preview
 

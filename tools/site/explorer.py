@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ftlab.bert_schedules import BERT_SCHEDULES
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.recipe import Recipe
 from ftlab.schedules import KNOWN_LAYERS, SCHEDULES, layer_names, preview
 

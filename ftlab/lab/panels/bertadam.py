@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ftlab.bert_schedules import BERT_SCHEDULES, missing_correction
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.recipe import Recipe

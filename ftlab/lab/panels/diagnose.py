@@ -9,7 +9,8 @@ from typing import Any
 from ftlab.clinic.cases import BASE, Patient
 from ftlab.clinic.diagnosis import ILLNESSES, chance_loss, diagnose
 from ftlab.errors import RecipeError
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels.base import Choice, Panel, Switch
 from ftlab.recipe import Recipe
 

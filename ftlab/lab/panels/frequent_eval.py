@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels.base import Number, Panel
 from ftlab.recipe import Recipe
 from ftlab.study.optimism import expected_minimum, kept_looks, optimism

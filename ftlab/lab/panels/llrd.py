@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel, Switch
 from ftlab.recipe import Recipe

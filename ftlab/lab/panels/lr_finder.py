@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.recipe import Recipe
 from ftlab.tuning.lr_finder import RULES, LRFinder

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ftlab.errors import RecipeError
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels.base import Choice, Number, Panel, Switch
 from ftlab.recipe import Recipe
 from ftlab.tuning.memory import (

@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ftlab.errors import RecipeError
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.recipe import Recipe
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftlab.errors import DataError
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels.base import Choice, Panel
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Number, Panel
 from ftlab.recipe import Recipe

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftlab.errors import RecipeError
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel, Switch
 from ftlab.recipe import DECAY_TYPES, Recipe

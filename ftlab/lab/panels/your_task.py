@@ -6,7 +6,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.recipe import Recipe

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 
 METRIC_NAMES = {"rmse": "RMSE", "macro_f1": "macro F1"}
 

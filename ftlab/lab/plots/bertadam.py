@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, draw_lines, draw_marks
 from ftlab.lab.plots.runs import describe_schedule, schedule_marks, step_label
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, draw_lines, dress
 from ftlab.lab.plots.runs import describe, loss_lines, step_label
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, draw_lines, dress
 from ftlab.tuning.memory import DEVICE_SIZES, MemoryEstimate, readable
 

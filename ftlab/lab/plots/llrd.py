@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, draw_lines, draw_marks, dress
 from ftlab.lab.plots.runs import schedule_marks, step_label
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, dress
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import MaxNLocator
 
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.plots.base import Picture, draw_lines, draw_marks, dress
 from ftlab.lab.plots.runs import describe_schedule, schedule_marks, step_label
 

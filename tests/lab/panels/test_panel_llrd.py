@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ftlab.errors import RecipeError
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.panels import LLRDPanel
 from ftlab.lab.panels.llrd import spread_rates
 from ftlab.recipe import PAPER, Recipe

@@ -10,7 +10,7 @@ import pytest
 
 import ftlab as ft
 from ftlab.errors import DataError, RecipeError
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.panels import ResultsPanel
 from ftlab.recipe import Recipe
 from tests.lab.panels.test_panels import places

@@ -10,7 +10,7 @@ import pytest
 
 import ftlab as ft
 from ftlab.errors import RecipeError
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.panels import WarmupPanel
 from ftlab.lab.panels.warmup import ARGUMENTS
 from ftlab.recipe import PAPER, Recipe

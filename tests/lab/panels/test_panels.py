@@ -18,7 +18,7 @@ from PIL import Image
 
 import ftlab as ft
 from ftlab.errors import RecipeError
-from ftlab.lab import svg
+from ftlab.lab import old_svg as svg
 from ftlab.lab.panels import Choice, Number, Panel, SchedulePanel, Switch
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import SCHEDULES, preview

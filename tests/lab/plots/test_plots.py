@@ -15,7 +15,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import preview
 from tests.fake_run import RECIPE, make_run

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 
 BEFORE = {"layer.0": 0.06, "layer.1": 0.05, "pooler": math.nan}
 AFTER = {"layer.0": 0.06, "layer.1": 0.02, "pooler": math.nan}

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftlab.lab import plots, svg
+from ftlab.lab import old_svg as svg
+from ftlab.lab import plots
 
 TABLE = pd.DataFrame(
     {
