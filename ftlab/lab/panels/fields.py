@@ -77,6 +77,24 @@ def warmup(recipe: Recipe, total_steps: int) -> tuple[Number, Number]:
     return share, steps
 
 
+def warmup_share(recipe: Recipe) -> Number:
+    """Make the control of the warm-up as a share of the run; steps that a recipe names become their share of 108."""
+    return Number(
+        "warmup",
+        "warm-up",
+        recipe.warmup,
+        0,
+        0.9,
+        step=0.01,
+        help="share of the run over which the learning rate rises from 0",
+    )
+
+
+def seed(recipe: Recipe) -> Number:
+    """Make the control of the seed."""
+    return Number("seed", "seed", recipe.seed, 0, 99, integer=True, help="decides the new head, the order of the data, dropout")
+
+
 def swa_start(recipe: Recipe, latest: float, step: float = 0.5) -> Number:
     """Make the control of the epoch from which weights are averaged, which may be off."""
     return Number(

@@ -9,7 +9,8 @@ import numpy as np
 from ftlab.lab import old_svg as svg
 from ftlab.lab import plots
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.bench.bench import Bench
+from ftlab.lab.panels.base import Choice, Number, Switch
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, layer_rates, preview
 from ftlab.techniques.llrd import CONVENTIONS, convention_rates
@@ -27,54 +28,65 @@ def spread_rates(lowest: float, highest: float, groups: int) -> tuple[float, ...
     return (lowest, *(float(f"{rate:.4g}") for rate in between), highest)
 
 
-class LLRDPanel(Panel):
-    """Move the decay, the rates of top layer and head, or cut the layers into groups; see every layer's rate.
+class LLRDPanel(Bench):
+    """Move the decay, the learning rates of top layer and head, or cut the layers into groups; train what you see.
 
     Without groups the rates follow the decay; with groups they are spread in equal ratios from the lowest rate to that
-    of the top layer. The bars are the full rates, the lines `ftlab.preview`: what `fit` applies. `convention` marks on
-    the bars what the same numbers would mean elsewhere. steps_per_epoch: optimizer updates an epoch. num_layers: only
-    for a model that is not known here.
+    of the top layer. The lines are `ftlab.preview`: what `fit` applies. `convention` marks on the bars, below, what the
+    same numbers would mean elsewhere. data, fold, size: what the bench trains on, see `Bench`; without data
+    steps_per_epoch says how many updates an epoch has. num_layers: only for a model that is not known here.
     """
 
-    title = "Rate by layer and by step"
+    title = "Layer-wise learning rates"
+    main = ("layer_decay", "lr", "warmup")
 
-    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe | None = None,
+        steps_per_epoch: int = 27,
+        num_layers: int | None = None,
+        **where: Any,
+    ) -> None:
         recipe = Recipe() if recipe is None else recipe
-        self.steps_per_epoch = steps_per_epoch
-        first = preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers)
-        self.num_layers = len(first.layers) - 2
+        depth = len(preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers).layers) - 2
         given = recipe.group_lrs
         self.layer_decay = fields.layer_decay(recipe)
-        self.lr = fields.lr(recipe, "top rate (lr)")
+        self.lr = fields.lr(recipe, "top layer's rate")
+        self.warmup = fields.warmup_share(recipe)
         self.head_lr = fields.head_lr(recipe)
         self.groups = Number(
             "groups",
             "groups of layers",
             None if given is None else len(given),
             1,
-            self.num_layers,
+            depth,
             integer=True,
             optional="in groups",
-            start=min(3, self.num_layers),
+            start=min(3, depth),
             help="equal groups that share a rate, in place of the decay; rates in equal ratios from lowest to top",
         )
         self.lowest_lr = Number(
             "lowest_lr",
             "lowest rate",
-            given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
+            given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**depth:.3g}")),
             **fields.RATES,
             help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
         )
+        self.epochs = fields.epochs(recipe)
+        self.seed = fields.seed(recipe)
         self.convention = Choice(
             "convention",
-            "compare with",
+            "bars: stroke",
             None,
             {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
         self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
-        controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr, self.convention]
-        super().__init__(recipe, [*controls, self.log_axis])
+        controls = [
+            self.layer_decay, self.lr, self.warmup, self.head_lr, self.groups, self.lowest_lr, self.epochs, self.seed,
+            self.convention, self.log_axis,
+        ]  # fmt: skip
+        super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
 
     def adapt(self) -> None:
         """Switch off what another control makes meaningless."""
@@ -98,10 +110,6 @@ class LLRDPanel(Panel):
         decay = self.layer_decay.value if group_lrs is None else 1.0
         return {**super().changes(), "layer_decay": decay, "group_lrs": group_lrs}
 
-    def preview(self, recipe: Recipe) -> LRSchedule:
-        """Compute the rates to draw: at most 300 steps, corners included."""
-        return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
-
     def rates(self, recipe: Recipe) -> np.ndarray:
         """Compute the full rate of every layer: shape (L + 2,), embeddings first, head last."""
         return layer_rates(
@@ -120,41 +128,3 @@ class LLRDPanel(Panel):
         rates = convention_rates(name, self.num_layers, lr=recipe.lr, layer_decay=recipe.layer_decay)
         return {"others": rates, "name": name}
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rate by layer as bars and, below, by step as lines: two pictures as SVG text."""
-        schedule, rates, log = self.preview(recipe), self.rates(recipe), self.log_axis.value
-        compared = self.compared(recipe)
-        bars = svg.bar_chart(
-            schedule.layers[::-1],
-            rates[::-1],
-            title="Full rate of every layer" + (f"; stroke: {compared['name']}" if compared["name"] else ""),
-            label=plots.describe_layer_rates(schedule.layers, rates, **compared),
-            x_label="rate",
-            colours=[*svg.depth_colours(len(rates) - 1), svg.ORANGE][::-1],
-            notes=[svg.number(rate) for rate in rates[::-1]],
-            strokes=None if compared["others"] is None else compared["others"][::-1],
-            width=580,
-            height=min(76 + 19 * len(rates), 420),
-            log_x=log,
-            empty="every rate is 0",
-        )
-        lines = svg.line_chart(
-            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
-            title="Rate of every layer by step",
-            label=plots.describe(schedule),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=280,
-            x_range=(0, schedule.total_steps),
-            y_range=None if log else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=log,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-        return bars + lines
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return bars and lines side by side as a matplotlib figure."""
-        compared = self.compared(recipe)
-        return plots.plot_layer_rates(self.preview(recipe), self.rates(recipe), **compared, log=self.log_axis.value)

@@ -1,0 +1,177 @@
+"""The pictures of a bench as data: learning rates over the plan, losses over the earlier runs, scores, paired seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ftlab.checks import number
+from ftlab.lab.bench.rows import Row
+from ftlab.lab.chart import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Axis,
+    Bar,
+    Chart,
+    Colour,
+    Line,
+    Mark,
+    layer_groups,
+    rate_lines,
+    smooth,
+    smoothing_window,
+    thin,
+)
+from ftlab.schedules import LRSchedule
+
+GHOST: Colour = ("#A9AFBA", "#6B7280")
+"""Of earlier runs: seen, and behind everything else."""
+METRICS = {"rmse": "RMSE", "macro_f1": "macro F1"}
+POINTS = 200  # of a curve, at most
+
+
+def rates_chart(
+    schedule: LRSchedule, playhead: Mark | None, total: int, other: tuple[str, LRSchedule] | None = None
+) -> Chart:
+    """Describe every layer's learning rate by step, up to the playhead bold and beyond it faint.
+
+    total: last step of the axis. other: the name and the schedule of a run to lay over it, thin.
+    """
+    groups = layer_groups(schedule.layers, schedule.lr)
+    lines = rate_lines(schedule.layers, schedule.steps, schedule.lr, groups=groups, limit=POINTS)
+    now = None if playhead is None else min(int(playhead.x), schedule.total_steps - 1)
+    lines = [
+        replace(
+            line,
+            planned=playhead is not None,
+            width=1.8,
+            note="" if now is None else number(float(np.interp(now, schedule.steps, schedule.lr[:, column]))),
+        )
+        for line, (_, column) in zip(lines, groups, strict=True)
+    ]
+    laid_over, highest = [], float(schedule.lr.max())
+    if other is not None:
+        name, behind = other
+        rates = rate_lines(behind.layers, behind.steps, behind.lr, limit=POINTS)
+        laid_over = [replace(line, label="", width=1.2, opacity=0.55, dash="3 3") for line in rates]
+        highest = max(highest, float(behind.lr.max()))
+    note = "of every layer" + (f"; dashed: {other[0]}" if other else "")
+    note += "; bold: applied, faint: to come" if playhead is not None and playhead.x < schedule.total_steps else ""
+    return Chart(
+        "Learning rate",
+        [*laid_over, *lines],
+        note=note,
+        x=Axis(low=0, high=total),
+        y=Axis(low=0, high=1.06 * highest or 1.0),
+        playhead=playhead,
+        labels="peak",
+        height=168,
+        empty="every learning rate is 0",
+    )
+
+
+def loss_chart(rows: Sequence[Row], current: Row | None, baseline: Row | None, total: int, steps: int) -> Chart:
+    """Describe the loss of each batch and the validation scores of the rows that are drawn.
+
+    The current run has the only warm colour, the baseline is dashed, all others are grey. total: last step of the axis.
+    steps: steps an epoch.
+    """
+    shown = [row for row in rows if row.drawn and row.done]
+    lines, tops = [], []
+    for row in sorted(shown, key=lambda row: (row is current, row is baseline)):
+        loss = row.history.loss
+        mean = smooth(loss, smoothing_window(row.total))
+        at = np.arange(len(loss))
+        colour, dash, width = GHOST, "", 1.4
+        if row is baseline:
+            colour, dash, width = GREY, "5 4", 1.6
+        if row is current:
+            colour, dash, width = ORANGE, "", 2.6
+            lines.append(Line("", *thin(at, loss, POINTS), ORANGE, width=1.0, opacity=0.3))
+        few = row is current or row is baseline or len(shown) <= 4
+        lines.append(Line(row.name if few else "", *thin(at, mean, POINTS), colour, dash, width))
+        tops.append(np.nanmax(np.where(np.isfinite(mean), mean, np.nan), initial=0.0))
+    for row in sorted(shown, key=lambda row: (row is current, row is baseline)):
+        if row.history.evals and (row is current or row is baseline):
+            at = np.array([e["step"] for e in row.history.evals], dtype=np.float64)
+            scores = np.array([e["score"] for e in row.history.evals], dtype=np.float64)
+            values = [number(round(score, 3)) for score in scores] if row is current and len(at) <= 8 else ()
+            colour = ORANGE if row is current else GREY
+            lines.append(Line("", at, scores, colour, width=0, marker="circle", values=values))
+            tops += [float(score) for score in scores if np.isfinite(score)]
+    metric = METRICS[shown[0].history.metric] if shown else "score"
+    # A loss that explodes leaves the frame at the top instead of flattening all others to a line at the bottom.
+    high = min(max(tops), 4 * float(np.median(tops)) + 2) if tops else 1.0
+    return Chart(
+        "Loss",
+        lines,
+        note=f"of each batch, smoothed; circles: validation {metric}",
+        x=Axis(f"step ({steps} an epoch)", low=0, high=total, whole=True),
+        y=Axis(low=0, high=1.06 * high or 1.0),
+        playhead=Mark(current.done) if current is not None and current.status == "training" and current.done else None,
+        height=186,
+        empty="press Train: the loss grows here, over the runs before",
+    )
+
+
+def scores_chart(rows: Sequence[Row], current: Row | None) -> Chart | None:
+    """Describe the runs' best validation scores as bars: the stored picture's form of the table."""
+    scored = [row for row in rows if row.best is not None]
+    if not scored:
+        return None
+    bars = [
+        Bar(
+            i,
+            row.best,
+            ORANGE if row is current else BLUE,
+            f"{row.best:.3f}" + (", test closed" if row.test is None else f", test {row.test:.3f}"),
+        )
+        for i, row in enumerate(scored)
+    ]
+    names = [describe(row, short=True) for row in scored]
+    return Chart(
+        f"Validation {METRICS[scored[0].history.metric]}",
+        bars=bars,
+        note="of each run's best evaluation: selected on it, so it flatters",
+        x=Axis(low=0),
+        y=Axis(names=names),
+    )
+
+
+def pairs_chart(pairs: Sequence[tuple[float, float]], names: tuple[str, str], metric: str) -> Chart:
+    """Describe paired scores as connected dots: one line a seed, the first run's score at the left."""
+    lines = [
+        Line("", np.array([0.0, 1.0]), np.array(pair), BLUE if i else ORANGE, width=1.6, marker="dot")
+        for i, pair in enumerate(pairs)
+    ]
+    return Chart(
+        f"Validation {METRICS[metric]}",
+        lines,
+        note="of the same two recipes, a line for each seed",
+        x=Axis(low=-0.4, high=1.4, ticks={0: names[0], 1: names[1]}),
+        height=120,
+    )
+
+
+def describe(row: Row, short: bool = False) -> str:
+    """Say a row's name and, in brackets, what it changed."""
+    changed = changes_text(row)
+    text = f"{row.name}: {changed}" if changed and changed != row.name else row.name
+    return text if not short or len(text) <= 44 else text[:42] + "…"
+
+
+def changes_text(row: Row) -> str:
+    """Say a row's changed fields: "layer_decay 0.8, lr 3e-4"."""
+    return ", ".join(f"{name} {value_text(new)}" for name, new in row.changed.items())
+
+
+def value_text(value: object) -> str:
+    """Write a field's value shortly."""
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, tuple):
+        return "(" + ", ".join(value_text(part) for part in value) + ")"
+    return "off" if value is None else str(value)
