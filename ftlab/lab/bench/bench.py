@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from ftlab.callbacks import Callback
-from ftlab.checks import is_int, number
+from ftlab.checks import is_int
 from ftlab.errors import FtlabError, RecipeError
 from ftlab.lab import figure, svg
 from ftlab.lab.bench import pictures, view
@@ -95,7 +95,14 @@ class Bench(Panel):
             sizes[f"all {self._train_rows}"] = None
             if is_int(size) and size not in sizes.values():
                 size = None
-            self.size = Choice("size", "train on", size, sizes, help="training texts; a smaller sample is part of a larger one", buttons=True)
+            self.size = Choice(
+                "size",
+                "train on",
+                size,
+                sizes,
+                help="training texts; a smaller sample is part of a larger one",
+                buttons=True,
+            )
             controls = [*controls, self.size]
         super().__init__(recipe, controls)
 
@@ -114,7 +121,8 @@ class Bench(Panel):
             return recipe
         data = "data" if self.size.value is None else f"data.play({self.size.value})"
         fold = f", fold={self.fold}" if self.fold else ""
-        return f"{recipe}\nrun = ft.fit(recipe, {data}{fold}, score_test=False)"
+        closed = ", score_test=False" if self.size.value is None else ""
+        return f"{recipe}\nrun = ft.fit(recipe, {data}{fold}{closed})"
 
     def train(self) -> Run:
         """Train the recipe that the controls show, in this cell, and return the run.
@@ -124,7 +132,7 @@ class Bench(Panel):
         """
         self._need_data()
         self._show_itself()
-        with TURN.waited_for(self.title, self._progress, print) as stop:
+        with self._waited_for(self._progress) as stop:
             row = self._new_row()
             run = self._train(row, stop)
         print(self.sentence(row))
@@ -144,7 +152,7 @@ class Bench(Panel):
         """Score the test set with a row's run, once, and return the score."""
         row = self._row(row)
         if row.test is None:
-            with TURN.waited_for(self.title, lambda: "opening the test set", print):
+            with self._waited_for(lambda: f"scoring the test set with {row.name}"):
                 self._open_test(row)
         return row.test
 
@@ -154,7 +162,7 @@ class Bench(Panel):
         The first pair is the two runs' own. Weights are not kept.
         """
         pair = self._pair()
-        with TURN.waited_for(self.title, self._progress, print) as stop:
+        with self._waited_for(self._progress) as stop:
             self._more_seeds(*pair, seeds, stop)
         return self.pairs
 
@@ -287,8 +295,7 @@ class Bench(Panel):
         side = [*visible]
         if self.data is not None:
             self._cost = view.html()
-            side += [self.size.widget, self._cost]
-            self.size.list.style.description_width = "100%"
+            side += [self._cost, self.size.list]
         if hidden:
             self._hidden = ipywidgets.VBox([view.narrow(control) for control in hidden], layout={"display": "none"})
             self.more = view.button(
@@ -334,26 +341,28 @@ class Bench(Panel):
 
     def _comparison(self) -> ipywidgets.Widget:
         """Make what compares two runs: which, their difference with what it can show, further seeds."""
-        lists = [
-            ipywidgets.Dropdown(
-                description=text, options=[], style={"description_width": "60px"}, layout={"width": "100%", "margin": "0"}
-            )
+        self.one, self.other = (
+            ipywidgets.Dropdown(description=text, options=[], layout={"flex": "1 1 80px", "width": "auto"})
             for text in ("compare", "with")
-        ]
-        self.one, self.other = lists
-        self.lay_over = ipywidgets.Checkbox(
-            False, description="lay its learning rates over", indent=False, layout={"width": "auto"}
         )
-        for widget in (*lists, self.lay_over):
+        self.lay_over = ipywidgets.Checkbox(
+            False, description="rates of both", indent=False, layout={"width": "auto", "flex": "1 1 auto"}
+        )
+        self.lay_over.tooltip = "Lay the second run's learning rates over those of the controls"
+        for widget in (self.one, self.other, self.lay_over):
             widget.observe(self.guarded(self.redraw), "value")
+        for widget in (self.one, self.other):
+            widget.add_class("ftlab-hidden-label")
         self._difference = view.html()
         self.seeds_button = view.button(
             f"{SEEDS} more seeds",
             "Train both recipes again under three other seeds on the same sample",
             self.guarded(self._start_seeds),
         )
+        lines = [[self.one, view.html("against"), self.other], [self.lay_over, self.seeds_button]]
+        first, second = (ipywidgets.HBox(parts, layout={"grid_gap": "6px", "align_items": "center"}) for parts in lines)
         self._compare = ipywidgets.VBox(
-            [*lists, self.lay_over, self._difference, self.seeds_button], layout={"display": "none"}
+            [first, self._difference, second], layout={"display": "none", "margin": "6px 0 0"}
         )
         return self._compare
 
@@ -371,21 +380,18 @@ class Bench(Panel):
         """Bring everything but the big picture up to date."""
         what = f"{self._train_rows} to train" if self.data is not None else ""
         about = f" · {escape(self.base.model)} on {escape(self.data.name)}, {what}" if self.data is not None else ""
-        self._head.value = (
-            f'{view.STYLE}<div class="name" role="heading" aria-level="3">{escape(self.title)}<span>{about}</span></div>'
-        )
+        self._head.value = f'{view.STYLE}<div class="name" role="heading" aria-level="3">{escape(self.title)}<span>{about}</span></div>'
         if self.data is None:
             return
-        mine = self._training
-        self.train_button.disabled = mine is not None
+        busy = TURN.owner is self
+        self.train_button.disabled = self.seeds_button.disabled = busy
         self.stop_button.disabled = not TURN.taken
-        if mine is None:
-            self._cost.value = f"<small>{escape(self.pace.expected(self.recipe, self.size.value))}</small>"
+        if not busy:
+            cost, more = self.pace.expected(self.recipe, self.size.value)
         else:
-            stopping = "stopping after this step" if TURN.stop.is_set() else self._progress()
-            self._cost.value = (
-                f"<small>{escape(stopping)}. Stop ends it; interrupting the kernel does not reach it.</small>"
-            )
+            cost = "stopping after this step" if TURN.stop.is_set() else self._progress()
+            more = "Stop ends the run; interrupting the kernel does not reach a run that a button started"
+        self._say(cost, more)
         baseline = self.baseline
         for row in self.rows:
             self._views[id(row)].update(self.current, baseline)
@@ -409,7 +415,9 @@ class Bench(Panel):
         """Find a row by its name. Raises RecipeError if there is none."""
         found = next((each for each in self.rows if each is row or each.name == row), None)
         if found is None:
-            raise RecipeError(f"run: {row!r} is not in this bench; its runs: {', '.join(view.names(self.rows)) or 'none'}")
+            raise RecipeError(
+                f"run: {row!r} is not in this bench; its runs: {', '.join(view.names(self.rows)) or 'none'}"
+            )
         return found
 
     def _chosen(self, chooser: ipywidgets.Dropdown) -> Row | None:
@@ -456,7 +464,9 @@ class Bench(Panel):
 
     def _need_data(self) -> None:
         if self.data is None:
-            raise RecipeError(f"data: this bench has none to train on; make it with {type(self).__name__}(base, data=data)")
+            raise RecipeError(
+                f"data: this bench has none to train on; make it with {type(self).__name__}(base, data=data)"
+            )
 
     def _data(self, size: int | None) -> Data:
         """Return the data of a size; kept, so that its texts are tokenised once."""
@@ -482,6 +492,15 @@ class Bench(Panel):
         self.redraw()
         return row
 
+    @contextmanager
+    def _waited_for(self, progress: Callable[[], str]) -> Iterator[threading.Event]:
+        """Hold the turn for a cell; wait while another has it, and say so."""
+        try:
+            with TURN.waited_for(self, self.title, progress, print) as stop:
+                yield stop
+        finally:
+            self._refresh()
+
     def _start(self) -> None:
         """Start a run in a thread of its own: what the Train button calls."""
         self._in_thread(lambda stop: self._train(self._new_row(), stop), self._progress)
@@ -492,7 +511,7 @@ class Bench(Panel):
 
     def _in_thread(self, work: Callable[[threading.Event], Any], progress: Callable[[], str]) -> None:
         """Do work that needs the processor, if nothing else has the turn. Raises BusyError if something has."""
-        stop = TURN.take(self.title, progress)
+        stop = TURN.take(self, self.title, progress)
 
         def do() -> None:
             try:
@@ -571,6 +590,10 @@ class Bench(Panel):
             raise RecipeError(f"runs: {one.name} and {other.name} were trained on samples of different size")
         return one, other
 
+    def _say(self, text: str, more: str = "") -> None:
+        """Say beside the sizes how long a run takes, or how far it is."""
+        self._cost.value = f'<div class="ftlab-two">train on <small title="{escape(more)}">{escape(text)}</small></div>'
+
     def _show_difference(self) -> None:
         """Write the difference of the two chosen runs, and what one pair can show."""
         try:
@@ -591,9 +614,7 @@ class Bench(Panel):
         tests = ""
         if one.test is not None and other.test is not None:
             tests = f" Test: <b>{one.test - other.test:+.3f}</b>."
-        self._difference.value = (
-            f"<small>Validation {METRICS[metric]} ({better} is better): <b>{difference:+.3f}</b>.{tests} {noise}</small>"
-        )
+        self._difference.value = f"<small>Validation {METRICS[metric]} ({better} is better): <b>{difference:+.3f}</b>.{tests} {noise}</small>"
 
     def _more_seeds(self, one: Row, other: Row, seeds: int, stop: threading.Event) -> None:
         """Train both recipes under further seeds and draw the pairs as they come."""
@@ -606,7 +627,7 @@ class Bench(Panel):
             for row in (other, one):
                 if stop.is_set():
                     return
-                self._cost.value = f"<small>seed {seed} of {seeds}: {escape(row.name)} is training. Stop ends it.</small>"
+                self._say(f"seed {seed} of {seeds}: {row.name}", "Stop ends it")
                 self.stop_button.disabled = False
                 recipe = row.recipe.but(seed=row.recipe.seed + seed)
                 run = fit(recipe, row.data, self.fold, live=False, stop=stop, score_test=False)
@@ -624,7 +645,9 @@ class Bench(Panel):
             f"{names[1]} against {names[0]}, {len(differences)} seeds on the same sample: mean difference {mean:+.3f}, from "
             f"{min(differences):+.3f} to {max(differences):+.3f}. Below ten pairs no verdict: notebook 07 says why."
         )
-        self._pairs.value = svg.draw(Sheet([chart], sentence=text, width=view.PICTURE)) + f"<small>{escape(text)}</small>"
+        self._pairs.value = (
+            svg.draw(Sheet([chart], sentence=text, width=view.PICTURE)) + f"<small>{escape(text)}</small>"
+        )
 
     # ---------------------------------------------------------------------------------------------------- the display
 

@@ -68,14 +68,15 @@ class Pace:
         evaluations = recipe.epochs * (1 if recipe.eval_every is None else max(1, -(-steps // recipe.eval_every)))
         return 1.5 + recipe.epochs * rows * pace[0] + evaluations * validated * pace[1]
 
-    def expected(self, recipe: Recipe, size: int | None) -> str:
-        """Say how long a run will take here."""
+    def expected(self, recipe: Recipe, size: int | None) -> tuple[str, str]:
+        """Say how long a run will take here, and how that is known."""
         seconds = self.seconds(recipe, size)
         if seconds is None:
-            return "how long it takes here is known after the first run"
-        known = self._key(recipe) in self.measured
+            return "time known after a run", "This model has not been trained here yet"
         shown = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-        return f"about {shown} here" + ("" if known else ", until a run has been measured")
+        if self._key(recipe) in self.measured:
+            return f"about {shown} here", "By the pace of the runs before"
+        return f"about {shown} here", "By the speed of a matrix product on this machine, until a run has been measured"
 
     @staticmethod
     def _key(recipe: Recipe) -> tuple:

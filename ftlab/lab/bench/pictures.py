@@ -122,16 +122,13 @@ def scores_chart(rows: Sequence[Row], current: Row | None) -> Chart | None:
     scored = [row for row in rows if row.best is not None]
     if not scored:
         return None
-    bars = [
-        Bar(
-            i,
-            row.best,
-            ORANGE if row is current else BLUE,
-            f"{row.best:.3f}" + (", test closed" if row.test is None else f", test {row.test:.3f}"),
-        )
-        for i, row in enumerate(scored)
-    ]
-    names = [describe(row, short=True) for row in scored]
+    bars = []
+    for i, row in enumerate(scored):
+        changed = changes_text(row)
+        changed = changed if len(changed) <= 34 else changed[:32] + "…"
+        note = " · ".join(part for part in (f"{row.best:.3f}", changed) if part)
+        bars.append(Bar(i, row.best, ORANGE if row is current else BLUE, note))
+    names = [row.name for row in scored]
     return Chart(
         f"Validation {METRICS[scored[0].history.metric]}",
         bars=bars,
@@ -156,11 +153,10 @@ def pairs_chart(pairs: Sequence[tuple[float, float]], names: tuple[str, str], me
     )
 
 
-def describe(row: Row, short: bool = False) -> str:
-    """Say a row's name and, in brackets, what it changed."""
+def describe(row: Row) -> str:
+    """Say a row's name and what it changed."""
     changed = changes_text(row)
-    text = f"{row.name}: {changed}" if changed and changed != row.name else row.name
-    return text if not short or len(text) <= 44 else text[:42] + "…"
+    return f"{row.name} ({changed})" if changed else row.name
 
 
 def changes_text(row: Row) -> str:

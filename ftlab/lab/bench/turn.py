@@ -20,6 +20,7 @@ class Turn:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.stop = threading.Event()
+        self.owner: object = None
         self.name = ""
         self.progress: Callable[[], str] = str
 
@@ -33,21 +34,24 @@ class Turn:
         """Say what trains now and how far it is."""
         return f"{self.name} is training{', ' * bool(self.progress())}{self.progress()}"
 
-    def take(self, name: str, progress: Callable[[], str]) -> threading.Event:
-        """Take the turn for `name` and return the event that ends it. Raises BusyError while another has it."""
+    def take(self, owner: object, name: str, progress: Callable[[], str]) -> threading.Event:
+        """Take the turn for `owner` and return the event that ends it. Raises BusyError while another has it."""
         if not self._lock.acquire(blocking=False):
             raise BusyError(f"{self.sentence}. One run at a time: wait for its end, or press Stop")
-        self.name, self.progress, self.stop = name, progress, threading.Event()
-        return self.stop
+        return self._taken(owner, name, progress)
 
     def give_back(self) -> None:
         """Let the next one train."""
-        self.name, self.progress = "", str
+        self.owner, self.name, self.progress = None, "", str
         self._lock.release()
+
+    def _taken(self, owner: object, name: str, progress: Callable[[], str]) -> threading.Event:
+        self.owner, self.name, self.progress, self.stop = owner, name, progress, threading.Event()
+        return self.stop
 
     @contextmanager
     def waited_for(
-        self, name: str, progress: Callable[[], str], say: Callable[[str], None]
+        self, owner: object, name: str, progress: Callable[[], str], say: Callable[[str], None]
     ) -> Iterator[threading.Event]:
         """Hold the turn inside the block; while another has it, wait and `say` so once.
 
@@ -58,9 +62,8 @@ class Turn:
             if not said:
                 say(f"{self.sentence}. This cell waits for its end; interrupt the kernel to stop waiting.")
             said = True
-        self.name, self.progress, self.stop = name, progress, threading.Event()
         try:
-            yield self.stop
+            yield self._taken(owner, name, progress)
         finally:
             self.give_back()
 

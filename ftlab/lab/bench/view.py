@@ -24,11 +24,18 @@ font:13px/1.4 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-fo
 .ftlab-bench .widget-html-content{{line-height:1.4;font-size:13px;color:var(--jp-ui-font-color1,inherit)}}
 .ftlab-bench small,.ftlab-bench .quiet{{color:var(--quiet);font-size:12px}}
 .ftlab-bench .name{{font-size:15px;font-weight:600}} .ftlab-bench .name span{{font-weight:400;color:var(--quiet)}}
-.ftlab-side .widget-label{{text-align:left}}
-.ftlab-side .widget-text input{{text-align:right;padding:0 4px;font-variant-numeric:tabular-nums}}
-.ftlab-side .widget-toggle-buttons{{flex-flow:column;align-items:stretch;height:auto}}
-.ftlab-side .widget-toggle-button,.ftlab-side .widget-toggle-buttons button{{flex:1 1 auto;margin:0;padding:0 4px;
-min-width:0;width:auto!important}}
+.ftlab-side .widget-label{{text-align:left;line-height:24px;height:24px}}
+.ftlab-side .widget-text,.ftlab-side .widget-dropdown,.ftlab-side .widget-checkbox{{margin:0;height:24px;line-height:24px}}
+.ftlab-side .widget-text input{{text-align:right;padding:0 5px;height:24px;font-variant-numeric:tabular-nums}}
+.ftlab-side .widget-dropdown>select{{height:24px;line-height:22px;padding:0 18px 0 4px}}
+.ftlab-side .widget-slider{{height:20px;margin:0}} .ftlab-side .widget-slider .slider-container{{height:20px;margin:0 9px}}
+.ftlab-side .widget-html-content{{height:auto;min-height:0}} .ftlab-side small{{display:block;line-height:16px}}
+.ftlab-side .widget-toggle-buttons,.ftlab-side .widget-toggle-buttons>div{{width:100%;margin:0;display:flex;flex-flow:row}}
+.ftlab-side .widget-toggle-buttons>label{{display:none}}
+.ftlab-side .widget-toggle-buttons button{{flex:1 1 auto;margin:0;padding:0 3px;min-width:0;width:auto!important;height:24px;
+line-height:24px;border-radius:0;border:1px solid var(--edge);background:none;box-shadow:none;margin-left:-1px}}
+.ftlab-side .widget-toggle-buttons button.mod-active{{background:var(--accent);color:#fff;border-color:var(--accent)}}
+.ftlab-two{{display:flex;justify-content:space-between;gap:8px}} .ftlab-two small{{text-align:right}}
 .ftlab-side .ftlab-more{{background:none;border:0;box-shadow:none;padding:0;text-align:left;color:var(--quiet);
 width:100%;font-size:12px}}
 .ftlab-bench pre{{font:12px/1.4 var(--jp-code-font-family,monospace);white-space:pre-wrap;margin:0;padding:5px 8px;
@@ -84,9 +91,10 @@ def narrow(control: Control) -> ipywidgets.Widget:
         control.box.style.description_width = "calc(100% - 92px)"
     elif hasattr(control, "list"):
         control.list.layout.width = "100%"
-        if isinstance(control.list, ipywidgets.Dropdown):
-            control.list.style.description_width = "96px"
-    return ipywidgets.VBox([row, html(f"<small>{escape(control.help)}</small>")], layout={"margin": "0 0 4px 0"})
+        control.list.style.description_width = "96px"
+    hint, _, more = control.help.partition("; ")
+    text = html(f'<small title="{escape(more or hint)}">{escape(hint)}</small>')
+    return ipywidgets.VBox([row, text], layout={"margin": "0 0 3px 0"})
 
 
 def swatch(row: Row, current: Row | None, baseline: Row | None) -> str:
@@ -129,7 +137,9 @@ class RowView:
             named.add_class("ftlab-hidden-label")
         self.swatch, self.changed, self.status, self.validation, self.seconds = (html() for _ in range(5))
         self.test = button("closed · open", "", lambda _: act("test", row))
-        self.restore = button("restore", f"Put the controls where they stood for {row.name}", lambda _: act("restore", row))
+        self.restore = button(
+            "restore", f"Put the controls where they stood for {row.name}", lambda _: act("restore", row)
+        )
         self.remove = button("remove", f"Forget {row.name} and its weights", lambda _: act("remove", row))
         self.draw.observe(lambda change: act("draw", row), "value")
         self.name.observe(lambda change: act("rename", row), "value")

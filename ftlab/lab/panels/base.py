@@ -409,6 +409,7 @@ class Panel(ABC):
                 ipywidgets.HTML(f"<details><summary>What each control does</summary><ul>{helps}</ul></details>"),
             ]
         )
+
     # ----------------------------------------------------------------------- what a subclass writes
 
     @abstractmethod

@@ -41,7 +41,7 @@ def layer_decay(recipe: Recipe) -> Number:
         0,
         1,
         step=0.01,
-        help="factor from a layer's rate to the one below it; 1: off, 0: only top layer and head learn",
+        help="each layer below learns at this times the rate; 1: off, 0: only top layer and head learn",
     )
 
 
@@ -78,7 +78,7 @@ def warmup(recipe: Recipe, total_steps: int) -> tuple[Number, Number]:
 
 
 def warmup_share(recipe: Recipe) -> Number:
-    """Make the control of the warm-up as a share of the run; steps that a recipe names become their share of 108."""
+    """Make the control of the warm-up as a share of the run."""
     return Number(
         "warmup",
         "warm-up",
@@ -86,13 +86,15 @@ def warmup_share(recipe: Recipe) -> Number:
         0,
         0.9,
         step=0.01,
-        help="share of the run over which the learning rate rises from 0",
+        help="share of the run in which it rises from 0; rounded up to whole steps",
     )
 
 
 def seed(recipe: Recipe) -> Number:
     """Make the control of the seed."""
-    return Number("seed", "seed", recipe.seed, 0, 99, integer=True, help="decides the new head, the order of the data, dropout")
+    return Number(
+        "seed", "seed", recipe.seed, 0, 99, integer=True, help="decides the new head, the order of the data, dropout"
+    )
 
 
 def swa_start(recipe: Recipe, latest: float, step: float = 0.5) -> Number:

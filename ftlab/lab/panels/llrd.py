@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
-from ftlab.lab.panels import fields
 from ftlab.lab.bench.bench import Bench
+from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Switch
 from ftlab.recipe import Recipe
-from ftlab.schedules import LRSchedule, layer_rates, preview
+from ftlab.schedules import layer_rates, preview
 from ftlab.techniques.llrd import CONVENTIONS, convention_rates
 
 
@@ -127,4 +125,3 @@ class LLRDPanel(Bench):
             return {"others": None, "name": ""}
         rates = convention_rates(name, self.num_layers, lr=recipe.lr, layer_decay=recipe.layer_decay)
         return {"others": rates, "name": name}
-
