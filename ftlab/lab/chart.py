@@ -130,8 +130,8 @@ class Chart:
 
     title: says what the y axis shows, or the lengths of the bars; `note` follows it in quiet type. playhead: a bold
     vertical line at the step that a run has reached. labels: where the lines' labels stand, at the height of each
-    line's "end" or of its "peak". height: of the frame in pixels (default: by the number of rows). empty: what the
-    frame says while there is nothing to draw. sentence: what a screen reader says.
+    line's "end" or of its "peak", or "above" the frame. height: of the frame in pixels (default: by the number of
+    rows). empty: what the frame says while there is nothing to draw. sentence: what a screen reader says.
     """
 
     title: str
@@ -154,12 +154,13 @@ class Sheet:
 
     columns: how many stand side by side where there is room for `least` pixels each; fewer where there is not. share:
     "x", "y" or "xy" for axes that the charts have in common: equal ends, labelled once a column, once a row. width: in
-    pixels where the picture is stored.
+    pixels where the picture is stored. caption: a text in quiet type below.
     """
 
     charts: Sequence[Chart]
     name: str = ""
     sentence: str = ""
+    caption: str = ""
     columns: int = 1
     least: int = 380
     share: str = ""

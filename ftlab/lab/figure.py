@@ -37,8 +37,10 @@ class Picture(Figure):
     """A matplotlib Figure that shows as a PNG in every notebook front end, without pyplot or a magic command.
 
     `sentence` describes it for people who cannot see it. It travels as alternative text; the plain-text form is the
-    name alone, which does not change from run to run.
+    name alone, which does not change from run to run. `sheet` is what was drawn, as data.
     """
+
+    sheet: Sheet | None = None
 
     def __init__(self, width: float, height: float, *, name: str, sentence: str = "") -> None:
         super().__init__(figsize=(width / 100, height / 100), dpi=100, facecolor="white")
@@ -66,7 +68,9 @@ def draw(picture: Chart | Sheet, width: float | None = None) -> Picture:
     """Draw a chart, or a sheet of several, as a figure `width` pixels wide (default: the sheet's own width)."""
     layout = place(picture, width)
     sheet = layout.sheet
-    figure = Picture(layout.width, math.ceil(layout.height), name=sheet.name, sentence=sheet.sentence)
+    height = 2 * math.ceil(layout.height / 2)  # even, so that one and a half times as much are whole pixels
+    figure = Picture(layout.width, height, name=sheet.name, sentence=sheet.sentence)
+    figure.sheet = sheet
     for pane in layout.panes:
         axes = _axes(figure, layout, pane)
         _marks(axes, pane)
@@ -89,12 +93,15 @@ def _axes(figure: Picture, layout: Layout, pane: Pane) -> Axes:
     for axis, scale, ticks in (("x", pane.x, pane.x_ticks), ("y", pane.y, pane.y_ticks)):
         getattr(axes, f"set_{axis}scale")("log" if scale.log else "linear")
         getattr(axes, f"set_{axis}lim")(*scale.ends)
-        getattr(axes, f"set_{axis}ticks")([place for place, _ in ticks], [""] * len(ticks))
+        getattr(axes, f"set_{axis}ticks")([place for place, _ in ticks], [text for _, text in ticks])
         getattr(axes, f"{axis}axis").set_minor_locator(NullLocator())
     axes.set_axisbelow(True)
     axes.grid(axis="x" if pane.chart.bars else "y", color="black", alpha=0.14, linewidth=POINT)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelbottom=False, labelleft=False)  # all texts stand where the layout puts them,
+    axes.set_title(pane.chart.title, loc="left", visible=False)  # and here for whoever reads the axes by program
+    axes.set_xlabel(pane.chart.x.label, visible=False)
+    axes.set_ylabel(pane.chart.y.label or pane.chart.title, visible=False)
     if not pane.chart.bars:
         axes.spines["bottom"].set(visible=True, alpha=0.6, linewidth=POINT)
         axes.tick_params(axis="x", length=4 * POINT, width=POINT, color=(0, 0, 0, 0.6))
@@ -179,10 +186,10 @@ def _bars(axes: Axes, pane: Pane) -> None:
 def _swatch(figure: Picture, layout: Layout, points: list[tuple[float, float]], line: Line) -> None:
     height = figure.get_figheight() * 100
     x, y = [a / layout.width for a, _ in points], [1 - b / height for _, b in points]
-    style = {"color": line.colour[0], "transform": figure.transFigure}
+    style = {"transform": figure.transFigure}
     if line.width:
-        opacity = min(1.0, line.opacity + 0.2)
-        figure.add_artist(Line2D(x, y, linewidth=POINT * line.width, linestyle=_dashes(line), alpha=opacity, **style))
+        look = {"color": line.colour[0], "alpha": min(1.0, line.opacity + 0.2), "linestyle": _dashes(line)}
+        figure.add_artist(Line2D(x, y, linewidth=POINT * line.width, **look, **style))
     if line.marker:
         middle = x[-1] - 9 / layout.width
         figure.add_artist(Line2D([middle], [y[-1]], linestyle="none", **style, **_points(line)))

@@ -8,6 +8,7 @@ values of points take the first side that is free.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +24,7 @@ ROW = 15.0  # from one line of text to the next
 RADIUS = 3.5  # of a point
 GAP = 18.0  # between charts
 SWATCH = 18.0  # length of the piece of a line before its label
-LABELS_SHARE = 0.38  # of the width that the labels at the right may take
+LABELS_SHARE = 0.42  # of the width that the labels at the right may take
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class Layout:
 def width_of(text: str, kind: str = "label") -> float:
     """Estimate how wide a text is, in pixels; capital letters and bold type included."""
     return len(text) * SIZES[kind] * CHARACTER * (1.1 if kind == "title" else 1.0)
+
+
+def wrap(text: str, width: float, kind: str = "label") -> list[str]:
+    """Break a text into rows of this width in pixels."""
+    return textwrap.wrap(text, max(8, int(width / width_of("x", kind))), break_long_words=False)
 
 
 # ------------------------------------------------------------------------------------------------------------- ticks
@@ -163,9 +169,9 @@ def _data_ends(chart: Chart, side: str) -> tuple[float, float] | None:
         low, high = (10.0 ** math.floor(math.log10(low) - 0.01), high * 1.05) if bars else (low / 1.3, high * 1.3)
     elif bars:
         low, high = min(0.0, low), max(0.0, high) or (0.0 if low < 0 else 1.0)
-    else:
+    elif side == "y" or low == high:
         margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-        low, high = (0.0 if 0 <= low < 0.5 * high else low - margin), high + margin
+        low, high = (0.0 if 0 <= low < 0.3 * high else low - margin), high + margin
     return (low if axis.low is None else axis.low), (high if axis.high is None else axis.high)
 
 
@@ -195,20 +201,26 @@ def place(picture: Chart | Sheet, width: float | None = None) -> Layout:
         below = "x" not in sheet.share or i + columns >= len(sheet.charts)  # the x axis is labelled here
         beside = "y" not in sheet.share or i % columns == 0
         sketches.append(_Sketch(chart, cell, x_ends[i], y_ends[i], below, beside))
-    for i in range(columns):  # frames that stand on top of each other line up
-        same = sketches[i::columns]
-        left, right = max(s.left for s in same), max(s.right for s in same)
-        for sketch in same:
-            sketch.left, sketch.right = left, right
+    # Frames that stand on top of each other line up, and all are equally wide.
+    sides = [(max(s.left for s in sketches[i::columns]), max(s.right for s in sketches[i::columns]))
+             for i in range(columns)]  # fmt: skip
+    frame = (width - GAP * (columns - 1) - sum(left + right for left, right in sides)) / columns
+    for i, sketch in enumerate(sketches):
+        sketch.fit(*sides[i % columns], frame)
     y = 0.0
     for row in range(rows):
         beside = sketches[row * columns : (row + 1) * columns]
         top = y + max(s.header for s in beside)
         bottom = top + max(s.height for s in beside)
-        for i, sketch in enumerate(beside):
-            sketch.place(i * (cell + GAP), y, top, bottom)
+        x = 0.0
+        for sketch in beside:
+            sketch.place(x, y, top, bottom)
+            x += sketch.width + GAP
         y = bottom + max(s.footer for s in beside)
-    return Layout(sheet, width, y, [sketch.pane for sketch in sketches])
+    for text in wrap(sheet.caption, width):
+        y += ROW
+        sketches[-1].pane.texts.append(Text(2, y, "", note=text))
+    return Layout(sheet, width, y + 6 * bool(sheet.caption), [sketch.pane for sketch in sketches])
 
 
 class _Sketch:
@@ -220,18 +232,22 @@ class _Sketch:
         self.x_ends = x_ends or ((1.0, 10.0) if chart.x.log else (0.0, 1.0))
         self.y_ends = y_ends or ((1.0, 10.0) if chart.y.log else (0.0, 1.0))
         self.height = chart.height or (20.0 * len(chart.y.names) if chart.y.names else 180.0)
-        self.y_ticks = [] if y_ends is None else _ticks(chart.y, self.y_ends, max(2, int(self.height / 45)))
-        self.left = 10 + max((width_of(text, "tick") for _, text in self.y_ticks), default=0) if beside else 6.0
+        self.y_ticks = [] if y_ends is None else _ticks(chart.y, self.y_ends, max(2, int(self.height / 36)))
+        self.left = 14 + max((width_of(text, "tick") for _, text in self.y_ticks), default=0) if beside else 6.0
         self.named = [line for line in chart.lines if line.label]
         column = max((width_of(line.label + " " * bool(line.note) + line.note) for line in self.named), default=0)
-        self.in_rows = column + SWATCH > LABELS_SHARE * width
+        self.in_rows = chart.labels == "above" or column + SWATCH > LABELS_SHARE * width
         notes = [width_of(self.note_of(bar), "tick") for bar in chart.bars]
-        self.right = max([14.0, *([column + SWATCH + 12] if column and not self.in_rows else []),
+        self.right = max([14.0, *([column + SWATCH + 17] if column and not self.in_rows else []),
                           *(note + 8 for note in notes)])  # fmt: skip
-        self.title_rows = self._title_rows()
-        self.label_rows = self._label_rows() if self.in_rows else []
         self.flags = [mark for mark in (*chart.marks, chart.playhead) if mark is not None and mark.label]
         self.footer = (20.0 if below else 8.0) + (16.0 if below and chart.x.label else 0.0) + 4
+
+    def fit(self, left: float, right: float, frame: float) -> None:
+        """Take these margins and this width of the frame; break title and labels into rows."""
+        self.left, self.right, self.width = left, right, left + frame + right
+        self.title_rows = self._title_rows()
+        self.label_rows = self._label_rows() if self.in_rows else []
 
     @property
     def header(self) -> float:
@@ -243,13 +259,12 @@ class _Sketch:
         return bar.note if bar.note is not None else number(bar.value) if math.isfinite(bar.value) else "none"
 
     def _title_rows(self) -> list[tuple[str, str]]:
-        """Return the title and its note in one row, or in two where they do not fit."""
-        title, note = self.chart.title, self.chart.note
-        if not title and not note:
-            return []
-        if note and width_of(title, "title") + width_of(" " + note) > self.width:
-            return [(title, ""), ("", note)]
-        return [(title, note)]
+        """Return the title and its note in as many rows as they need: [(text, note), ...]."""
+        rows = [(part, "") for part in wrap(self.chart.title, self.width, "title")]
+        note = self.chart.note
+        if note and len(rows) == 1 and width_of(rows[0][0], "title") + width_of(" " + note) <= self.width:
+            return [(rows[0][0], note)]
+        return rows + [("", part) for part in wrap(note, self.width)]
 
     def _label_rows(self) -> list[list[tuple[float, Line]]]:
         """Flow the labels into rows above the frame: [[(offset from the left, line), ...], ...]."""
@@ -359,6 +374,7 @@ class _Sketch:
                     continue
                 size = width_of(text, "value")
                 sides = [(x - size / 2, y - 8), (x - size / 2, y + 17), (x + 8, y + 4), (x - 8 - size, y + 4)]
+                sides += [(a, b) for b in (y - 7, y + 15) for a in (x + 7, x - 7 - size)]  # and the corners
                 sides = [(min(max(a, start), start + self.width - size), b) for a, b in sides]
                 boxes = [(a - 1, b - 10, a + size + 1, b + 2) for a, b in sides]
                 free = [i for i, box in enumerate(boxes) if not _covers(box, taken, curves)]

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ftlab.callbacks import Callback
+from ftlab.checks import number
 from ftlab.history import History
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab import plots, svg
 from ftlab.lab.check import in_notebook
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ftlab.schedules import LRSchedule
 
 INTERVAL = 0.25  # seconds between two pictures, at least
+WIDTH = 640  # of the moving picture, in CSS pixels
 SHARE = 0.02  # of the run's time that drawing may take
 
 # The plain text of the display never changes, so that a notebook can be compared with its stored outputs.
@@ -93,7 +94,7 @@ class Watcher(Callback):
         """Say the newest loss and the best validation score."""
         parts = []
         if len(self.history):
-            parts.append(f"loss {svg.number(self.history.loss[-1])}")
+            parts.append(f"loss {number(self.history.loss[-1])}")
         if (best := self.history.best) is not None:
             parts.append(f"best validation {plots.METRIC_NAMES[self.history.metric]} {best['score']:.3f}")
         return ", ".join(parts)
@@ -190,56 +191,15 @@ class LiveCurves(Watcher):
             self.handle.update({"text/html": page, "text/plain": TEXT}, raw=True)
 
     def page(self) -> str:
-        """Return the moving picture as HTML: a progress bar with its text, and three small charts."""
-        history, total = self.history, self.history.total_steps
-        done = len(history)
-        loss, log = plots.loss_lines(history)
-        metric = plots.METRIC_NAMES[history.metric]
-        common = {"x_range": (0, max(1, total, done))}
-        epochs = [mark for mark in plots.schedule_marks(self.schedule) if not mark.label]
-        charts = [
-            svg.line_chart(
-                loss,
-                title="loss",
-                x_label="",
-                y_label="loss",
-                log_y=log,
-                width=420,
-                height=205,
-                marks=epochs,
-                **common,
-            ),
-            svg.line_chart(
-                plots.score_lines(history),
-                title=f"validation {metric}",
-                x_label="step",
-                y_label=metric,
-                width=420,
-                height=205,
-                marks=epochs,
-                empty="no evaluation yet",
-                **common,
-            ),
-            svg.line_chart(
-                plots.rate_lines(history, self.schedule),
-                title="learning rate of every layer",
-                x_label=f"step ({history.steps_per_epoch} an epoch)",
-                y_label="rate",
-                width=440,
-                height=410,
-                y_range=(0, 1.05 * float(self.schedule.lr.max()) or 1.0),
-                marks=plots.schedule_marks(self.schedule),
-                **common,
-            ),
-        ]
+        """Return the moving picture as HTML: a progress bar with its text, and the charts of the run."""
+        done, total = len(self.history), max(1, self.history.total_steps)
+        sheet = plots.run_sheet(self.history, self.schedule, live=True)
         return (
             '<div style="color:var(--jp-ui-font-color1,inherit);'
             'font:13px var(--jp-ui-font-family,system-ui,sans-serif)">'
-            f'<progress value="{done}" max="{max(1, total)}" aria-label="steps done" '
+            f'<progress value="{done}" max="{total}" aria-label="steps done" '
             f'style="width:min(100%,300px);vertical-align:middle"></progress> {self.progress()}'
-            '<div style="display:flex;flex-wrap:wrap;gap:4px 12px;margin-top:6px"><div style="display:flex;'
-            'flex-direction:column;max-width:100%">'
-            f'{charts[0]}{charts[1]}</div><div style="max-width:100%">{charts[2]}</div></div></div>'
+            f'<div style="margin-top:6px">{svg.draw(sheet, WIDTH)}</div></div>'
         )
 
     def progress(self) -> str:

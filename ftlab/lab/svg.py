@@ -107,7 +107,7 @@ def _curve(pane: Pane, line: Line) -> str:
     path = _path(x, y)
     body = _stroke(path, line) if line.width else ""
     if line.fill and path:
-        floor = float(np.clip(pane.y(0.0), pane.top, pane.bottom))
+        floor = pane.bottom if pane.y.log else float(np.clip(pane.y(0.0), pane.top, pane.bottom))
         area = f"{path}L{x[-1]:.1f},{floor:.1f}L{x[0]:.1f},{floor:.1f}z"
         body = f'<path d="{area}" fill="currentColor" opacity="0.35"/>{body}'
     return _group(line.colour, line.opacity, body)

@@ -173,7 +173,7 @@ def choose_base(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     means = _means(records)
     relative = []
     for i in range(len(BASES)):
-        by_data = [scores[f"base {i}"] / min(scores.values()) for scores in means.values()]
+        by_data = [scores.get(f"base {i}", math.inf) / min(scores.values()) for scores in means.values()]
         relative.append(float(np.mean(by_data)))
     return {**BASES[int(np.argmin(relative))], "relative": min(relative)}
 
@@ -183,13 +183,14 @@ def choose_arms(records: Iterable[Mapping[str, Any]], base: Mapping[str, Any]) -
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
     for data, scores in _means(records).items():
         for arm in TUNED[data]:
-            best = min(range(DRAWS), key=lambda i: scores[f"{arm} {i}"])  # noqa: B023
+            means = [scores.get(f"{arm} {i}", math.inf) for i in range(DRAWS)]
+            best = int(np.argmin(means))
             chosen.setdefault(data, {})[arm] = draws(arm, base["epochs"])[best]
     return chosen
 
 
 def _means(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Average the score of each recipe by data set; lower is better."""
+    """Average the score of each recipe by data set; lower is better. A recipe without a cell is not in it."""
     scores: dict[str, dict[str, list[float]]] = {}
     for record in records:
         score = record["test"] if record["swa_test"] is None else record["swa_test"]

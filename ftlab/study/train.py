@@ -10,7 +10,7 @@ import os
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         "load_before": None if load is None else round(load, 2),
         "peak_memory_mib": _peak_memory(),
         "device": _device(),
-        "versions": {package: version(package) for package in ("ftlab", "torch", "transformers")},
+        "versions": _versions(),
     }
     return record | {name: value for name, value in conditions().items() if value is not None}
 
@@ -159,6 +159,14 @@ class _TestAtEachLook(Callback):
 
 def _finite(value: float | None, digits: int = 17) -> float | None:
     return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
+
+
+def _versions() -> dict[str, str]:
+    found = {package: version(package) for package in ("torch", "transformers")}
+    try:
+        return {"ftlab": version("ftlab"), **found}
+    except PackageNotFoundError:  # run from its folder
+        return found
 
 
 def _device() -> str:

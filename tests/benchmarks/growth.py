@@ -23,8 +23,8 @@ import torch
 from scipy.optimize import nnls
 from transformers import BertConfig, BertForSequenceClassification
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.base import Picture, dress
+from ftlab.lab.chart import BLUE, ORANGE, Axis, Chart, Line, Sheet
+from ftlab.lab.figure import Picture, draw
 from ftlab.tuning.memory import ARCHITECTURES, Architecture
 
 from .measure import Options
@@ -209,37 +209,29 @@ def describe(growth: Mapping[str, Any]) -> str:
 def picture(growth: Mapping[str, Any]) -> Picture:
     """Draw time per step against batch, length and layers, with the formula as a line, and the time of studies."""
     constants, sizes = np.array(growth["constants"]), Architecture(**growth["architecture"])
-    figure = Picture(
-        8.4,
-        5.4,
-        name="how the cost of training grows",
-        sentence="Seconds a training step against batch, length and layers, dots measured and a line by the formula; "
-        f"seconds of a study against its runs. {describe(growth).splitlines()[1].removeprefix('- ')}",
-    )
-    panes = figure.subplots(2, 2).ravel()
-    for axes, name, at in zip(panes, ("batch", "length", "layers"), range(3), strict=False):
+    names, charts = ("batch", "length", "layers"), []
+    for at, name in enumerate(names):
         points = [p for p in growth["points"] if sum(a != b for a, b in zip(_place(p), MIDDLE, strict=True)) <= 1]
         points = [p for p in points if all(_place(p)[i] == MIDDLE[i] for i in range(3) if i != at)]
         x = np.linspace(0, max(p[name] for p in points), 100)
         along = [[*MIDDLE[:at], value, *MIDDLE[at + 1 :]] for value in x]
-        line = [features(replace(sizes, layers=layers), b, n) @ constants for b, n, layers in along]
-        axes.plot(x, line, color=svg.BLUE[0], label="formula")
-        measured = [p["seconds"] for p in points]
-        axes.plot([p[name] for p in points], measured, "o", color=svg.ORANGE[0], label="measured")
-        held = ", ".join(f"{other} {MIDDLE[i]}" for i, other in enumerate(("batch", "length", "layers")) if i != at)
-        dress(axes, f"a step, by {name} ({held})", name, "seconds")
-        axes.set_ylim(bottom=0)
-    panes[0].legend(fontsize=8, frameon=False)
-    for workers, style in ((1, "o-"), (2, "s--")):
-        found = [s for s in growth["study"] if s["workers"] == workers]
-        colour = (svg.BLUE if workers == 1 else svg.ORANGE)[0]
-        label = _workers(workers)
-        panes[3].plot([s["runs"] for s in found], [s["seconds"] for s in found], style, color=colour, label=label)
-    dress(panes[3], "a study, by runs", "runs of one epoch", "seconds")
-    panes[3].set_xticks(sorted({s["runs"] for s in growth["study"]}))
-    panes[3].set_ylim(bottom=0)
-    panes[3].legend(fontsize=8, frameon=False)
-    return figure
+        line = np.array([features(replace(sizes, layers=layers), b, n) @ constants for b, n, layers in along])
+        measured = np.array([(p[name], p["seconds"]) for p in points]).T
+        held = ", ".join(f"{other} {MIDDLE[i]}" for i, other in enumerate(names) if i != at)
+        lines = [Line("formula", x, line, BLUE), Line("measured", *measured, ORANGE, width=0, marker="dot")]
+        axes = {"x": Axis(name, low=0), "y": Axis(low=0), "labels": "above"}
+        charts.append(Chart("Seconds", lines, note=f"a step, by {name} ({held})", **axes))
+    lines = []
+    for workers, look in ((1, (BLUE, "", "dot")), (2, (ORANGE, "6 3", "square"))):
+        found = np.array([(s["runs"], s["seconds"]) for s in growth["study"] if s["workers"] == workers]).T
+        lines.append(Line(_workers(workers), *found, look[0], look[1], marker=look[2]))
+    axes = {"x": Axis("runs of one epoch", whole=True), "y": Axis(low=0), "labels": "above"}
+    charts.append(Chart("Seconds", lines, note="a study, by runs", **axes))
+    sentence = (
+        "Seconds a training step against batch, length and layers, dots measured and a line by the formula; "
+        f"seconds of a study against its runs. {describe(growth).splitlines()[1].removeprefix('- ')}"
+    )
+    return draw(Sheet(charts, "how the cost of training grows", sentence, columns=2))
 
 
 def _place(point: Mapping[str, Any]) -> tuple[int, int, int]:

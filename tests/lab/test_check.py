@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from ftlab import environment
+from ftlab.lab import check as environment
 
 INSTALLED = {
     "ftlab": "0.1.0",

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.hyperparameters import PART_LOOKS
+from ftlab.lab import chart
 
 LIGHT, DARK = 0, 1
 # White, as stored pictures and light pages have it; JupyterLab's dark theme (layout-color0 and 1), VS Code's, GitHub's.
 GROUNDS = {LIGHT: ("#ffffff",), DARK: ("#111111", "#212121", "#1e1e1e", "#0d1117")}
-NAMED = {"blue": svg.BLUE, "orange": svg.ORANGE, "grey": svg.GREY, "ink": svg.INK}
+NAMED = {"blue": chart.BLUE, "orange": chart.ORANGE, "grey": chart.GREY, "ink": chart.INK}
 SIGHT = {
     "full": np.eye(3),
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
@@ -80,7 +79,7 @@ def test_lines_stand_out_against_the_page(name, theme):
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("layers", [2, 6, 12, 24])
 def test_layers_stand_out_against_the_page(layers, theme):
-    for colour in svg.depth_colours(layers + 1):
+    for colour in chart.depth_colours(layers + 1):
         for ground in GROUNDS[theme]:
             assert contrast(colour[theme], ground) >= 3, (colour[theme], ground)
 
@@ -89,7 +88,7 @@ def test_layers_stand_out_against_the_page(layers, theme):
 def test_text_can_be_read(theme):
     """Text in charts has the page's own colour, which is JupyterLab's font colour: black or white at 87 %."""
     for ground in GROUNDS[theme]:
-        ink = mixed(svg.INK[theme], 0.87, ground)
+        ink = mixed(chart.INK[theme], 0.87, ground)
         assert contrast(ink, ground) >= 4.5, ground
 
 
@@ -106,19 +105,12 @@ def test_named_colours_differ_for_everyone(sight, theme):
 @pytest.mark.parametrize("layers", [6, 12, 24])
 def test_depth_is_an_order_for_everyone(layers, sight, theme):
     """From the embeddings up every layer is lighter than the one below: the order can be read without any hue."""
-    colours = [colour[theme] for colour in svg.depth_colours(layers + 1)]
+    colours = [colour[theme] for colour in chart.depth_colours(layers + 1)]
     lightness = [lab(colour, sight)[0] for colour in colours]
     assert all(below < above for below, above in pairwise(lightness)), np.round(lightness, 1)
     assert difference(colours[0], colours[-1], sight) >= 2 * PLAIN
-    head = min(difference(svg.ORANGE[theme], colour, sight) for colour in colours)
+    head = min(difference(chart.ORANGE[theme], colour, sight) for colour in colours)
     assert head >= 5, f"head: {head:.1f}"  # its dash tells it apart as well
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_parts_of_the_memory_differ_by_hatch_where_colours_are_close(theme):
-    for one, other in combinations(PART_LOOKS.values(), 2):
-        close = min(difference(one[0][theme], other[0][theme], sight) for sight in SIGHT) < PLAIN
-        assert not close or one[1] != other[1], (one, other)
 
 
 def test_pages_of_the_site_can_be_read():

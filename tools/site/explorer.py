@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ftlab.bert_schedules import BERT_SCHEDULES
-from ftlab.lab import old_svg as svg
+from ftlab.lab.chart import rate_lines
 from ftlab.recipe import Recipe
 from ftlab.schedules import KNOWN_LAYERS, SCHEDULES, layer_names, preview
 
@@ -85,5 +85,5 @@ def _looks(layers: int) -> list[list[str]]:
     """Return name, two colours and dash of every place, as every other picture of the package has them."""
     names = layer_names(layers)
     alone = [(name, i) for i, name in enumerate(names)]
-    lines = svg.rate_lines(names, np.arange(1), np.zeros((1, len(names))), groups=alone)
+    lines = rate_lines(names, np.arange(1), np.zeros((1, len(names))), groups=alone)
     return [[line.label, *line.colour, line.dash] for line in lines]

@@ -22,6 +22,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,12 @@ from ftlab.errors import FtlabError, RecipeError
 from ftlab.lab import figure, svg
 from ftlab.lab.bench import pictures, view
 from ftlab.lab.bench.pace import Pace
-from ftlab.lab.bench.pictures import METRICS
 from ftlab.lab.bench.rows import Row
 from ftlab.lab.bench.turn import TURN
 from ftlab.lab.chart import Chart, Mark, Sheet
 from ftlab.lab.live import Watcher, harmless
 from ftlab.lab.panels.base import Choice, Control, Panel
+from ftlab.lab.plots.runs import METRIC_NAMES, rates_chart
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
 
@@ -56,16 +57,20 @@ PLAIN = "The bench's picture: learning rates, losses and scores of its runs"
 class Bench(Panel):
     """Controls, learning rates with a playhead, live losses over the earlier runs, and a table of all runs.
 
-    recipe: where the controls start; the baseline is the run that changes nothing in it. data: what to train on; without
-    it the bench draws the learning rates and trains nothing. fold: which fold of it. size: training rows to start with,
-    None for all. steps_per_epoch: of the plan while there is no data. num_layers: only for a model that is not known.
+    recipe: where the controls start; the baseline is the run that changes nothing in it. data: what to train on;
+    without it the bench draws the learning rates and trains nothing. fold: which fold of it. size: training rows to
+    start with, None for all. steps_per_epoch: of the plan while there is no data. num_layers: only for a model that is
+    not known.
 
     `train()` trains in this cell, the button `train_button` in a thread of its own, which `wait()` waits for; `runs`
     are the finished runs. Raises RecipeError if the first recipe cannot be drawn.
     """
 
+    width = view.PICTURE
     main: Sequence[str] = ()
     """Names of the controls that are always visible, at most five; the others are under "more". Empty: all."""
+    extra_title = ""
+    """Title of the technique's further picture, folded away below the table; empty: it has none."""
 
     def __init__(
         self,
@@ -206,15 +211,19 @@ class Bench(Panel):
         if row.best is None:
             score = "no evaluation"
         else:
-            score = f"best validation {METRICS[row.history.metric]} {row.best:.3f}, selected on it"
+            score = f"best validation {METRIC_NAMES[row.history.metric]} {row.best:.3f}, selected on it"
         test = "test set closed" if row.test is None else f"test {row.test:.3f}"
         return f"{pictures.describe(row)}: {row.status}, {row.done} of {row.total} steps; {score}; {test}"
 
     # ------------------------------------------------------------------------------------------ what a technique adds
 
-    def extra(self, recipe: Recipe) -> Chart | Sheet | None:
-        """Describe a further picture that the technique needs, below the table; None for none."""
-        return None
+    def alone(self, recipe: Recipe) -> Chart | Sheet:
+        """Describe the picture of a bench without data: the learning rates."""
+        return rates_chart(self.preview(recipe))
+
+    def extra(self, recipe: Recipe) -> Chart | Sheet:
+        """Describe the further picture that `extra_title` names, below the table."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------------------------------------------- the picture
 
@@ -236,49 +245,37 @@ class Bench(Panel):
         """Compute the learning rates to draw: at most 300 steps, corners included."""
         return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
 
-    def picture(self, recipe: Recipe) -> Sheet:
+    def picture(self, recipe: Recipe) -> Chart | Sheet:
         """Describe learning rates over losses, on one axis of steps with one playhead."""
-        schedule = self.preview(recipe)
-        shown = [row for row in self.rows if row.drawn and row.done]
-        total = max([schedule.total_steps, *(row.total for row in shown)])
-        row = self.current
-        same = row is not None and row.schedule is not None and (row.recipe, row.size) == (recipe, self._size)
-        playhead = Mark(row.done, f"step {row.done} of {row.total}") if same and row.done else None
-        rates = pictures.rates_chart(schedule, playhead, total, self._laid_over(recipe))
         if self.data is None:
-            return Sheet([rates], name=self.title, sentence=rates.sentence, width=view.PICTURE)
-        losses = pictures.loss_chart(self.rows, row, self.baseline, total, schedule.steps_per_epoch)
+            return self.alone(recipe)
+        schedule, row = self.preview(recipe), self.current
+        shown = [each for each in self.rows if each.drawn and each.done]
+        total = max([schedule.total_steps, *(each.total for each in shown)])
+        same = row is not None and (row.recipe, row.size) == (recipe, self.size.value)
+        playhead = Mark(row.done, f"step {row.done} of {row.total}") if same and row.done else None
+        rates = pictures.rates(schedule, playhead, total, self._laid_over())
+        losses = pictures.losses(self.rows, row, self.baseline, total, schedule)
         sentence = f"{self.title}. " + " ".join(self.sentence(each) + "." for each in shown)
-        return Sheet([rates, losses], name=self.title, sentence=sentence, share="x", width=view.PICTURE)
+        return Sheet([rates, losses], self.title, sentence, share="x", width=view.PICTURE)
 
-    def stored_picture(self, recipe: Recipe) -> Sheet:
+    def stored_picture(self) -> Chart | Sheet:
         """Describe what a saved notebook shows: the picture, the scores in place of the table, the code."""
-        sheet = self.picture(recipe)
-        scores = pictures.scores_chart(self.rows, self.current)
-        caption = self.code.replace("\n", "; ")
-        return Sheet(
-            [*sheet.charts, *([scores] if scores else [])],
-            name=self.title,
-            sentence=f"{sheet.sentence} {caption}",
-            share="",
+        sheet = self.picture(self._drawn)
+        if self.data is None:
+            return sheet
+        scores = pictures.scores(self.rows, self.current)
+        return replace(
+            sheet,
+            charts=[*sheet.charts, *([scores] if scores else [])],
+            sentence=f"{sheet.sentence} {self.code}",
+            caption=self.code.replace("\n", "; "),
             width=view.PICTURE + view.SIDE,
         )
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the moving picture as SVG text."""
-        return svg.draw(self.picture(recipe))
-
-    def figure(self, recipe: Recipe) -> figure.Picture:
-        """Return the stored picture as a matplotlib figure."""
-        return figure.draw(self.stored_picture(recipe))
-
-    @property
-    def _size(self) -> int | None:
-        return None if self.data is None else self.size.value
-
-    def _laid_over(self, recipe: Recipe) -> tuple[str, LRSchedule] | None:
+    def _laid_over(self) -> tuple[str, LRSchedule] | None:
         """Return the run whose learning rates are to be laid over those of the controls."""
-        if self.data is None or not self.lay_over.value:
+        if not self.lay_over.value:
             return None
         row = self._chosen(self.other)
         return None if row is None or row.schedule is None else (row.name, row.schedule)
@@ -287,39 +284,34 @@ class Bench(Panel):
 
     def arrange(self, controls: list[Control]) -> ipywidgets.Widget:
         """Put the bench together: controls beside the pictures where there is room, the table below."""
+        if self.data is None:
+            return super().arrange(controls)
         main = self.main or [control.name for control in controls]
         settings = [control for control in controls if control.name != "size"]
         visible = [view.narrow(control) for control in settings if control.name in main]
         hidden = [control for control in settings if control.name not in main]
-        self._head = view.html(view.STYLE)
-        side = [*visible]
-        if self.data is not None:
-            self._cost = view.html()
-            side += [self._cost, self.size.list]
+        self._head, self._cost = view.html(view.STYLE), view.html()
+        side = [*visible, self._cost, self.size.list]
         if hidden:
             self._hidden = ipywidgets.VBox([view.narrow(control) for control in hidden], layout={"display": "none"})
-            self.more = view.button(
-                "▸ more: " + ", ".join(control.label for control in hidden), "Show the other controls",
-                self.guarded(self._toggle), "ftlab-more",
-            )  # fmt: skip
+            self.more = view.fold("more: " + ", ".join(control.label for control in hidden), self._hidden)
             side += [self.more, self._hidden]
         act = self.guarded
         reset = "Put every control back to where it stood when the bench was first shown"
         self.reset_button.close()
         self.reset_button = view.button("Reset", reset, act(self.reset), flex="1 1 60px")
-        buttons = [self.reset_button]
-        if self.data is not None:
-            self.train_button = view.button(
-                "Train", "Train the recipe that the controls show", act(self._start), "ftlab-go", flex="2 1 80px"
-            )
-            self.stop_button = view.button(
-                "Stop", "End the run after this step and keep what it has done", act(self.stop), "ftlab-stop",
-                flex="1 1 60px",
-            )  # fmt: skip
-            buttons = [self.train_button, self.stop_button, self.reset_button]
-        side += [ipywidgets.HBox(buttons, layout={"margin": "2px 0"}), self._code]
-        if self.data is not None:
-            side += [self._comparison()]
+        self.train_button = view.button(
+            "Train", "Train the recipe that the controls show", act(self._start), "ftlab-go", flex="2 1 80px"
+        )
+        self.stop_button = view.button(
+            "Stop",
+            "End the run after this step and keep what it has done",
+            act(self.stop),
+            "ftlab-stop",
+            flex="1 1 60px",
+        )
+        buttons = ipywidgets.HBox([self.train_button, self.stop_button, self.reset_button], layout={"margin": "2px 0"})
+        side += [buttons, self._code, self._comparison()]
         column = ipywidgets.VBox(side, layout={"flex": f"1 1 {view.SIDE}px", "min_width": "0", "max_width": "420px"})
         column.add_class("ftlab-side")
         self._picture.layout = {"flex": f"999 1 {view.PICTURE}px", "min_width": "0", "max_width": "100%"}
@@ -327,14 +319,16 @@ class Bench(Panel):
         both = ipywidgets.HBox(
             [column, self._picture], layout={"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "0 18px"}
         )
-        parts = [self._head, both, self._message]
-        if self.data is not None:
-            self._table = ipywidgets.VBox([view.head()])
-            self._table.add_class("ftlab-table")
-            self._extra, self._pairs = view.html(), view.html()
-            for picture in (self._extra, self._pairs):
-                picture.add_class("ftlab-picture")
-            parts += [self._table, self._pairs, self._extra]
+        self._table = ipywidgets.VBox([view.head()])
+        self._table.add_class("ftlab-table")
+        self._extra, self._pairs = view.html(), view.html()
+        for picture in (self._extra, self._pairs):
+            picture.add_class("ftlab-picture")
+        self._extra.add_class("ftlab-extra")
+        parts = [self._head, both, self._message, self._table, self._pairs]
+        if self.extra_title:
+            self._extra.layout.display = "none"
+            parts += [view.fold(self.extra_title, self._extra), self._extra]
         whole = ipywidgets.VBox(parts)
         whole.add_class("ftlab-bench")
         return whole
@@ -366,23 +360,20 @@ class Bench(Panel):
         )
         return self._compare
 
-    def _toggle(self) -> None:
-        shown = self._hidden.layout.display == "none"
-        self._hidden.layout.display = "flex" if shown else "none"
-        self.more.description = ("▾" if shown else "▸") + self.more.description[1:]
-
     def _draw_now(self) -> None:
         super()._draw_now()
-        self._code.value = f"<pre>{escape(self.code)}</pre>"
-        self._refresh()
+        self._drawn = self.recipe
+        if self.data is not None:
+            self._code.value = f"<pre>{escape(self.code)}</pre>"
+            self._refresh()
 
     def _refresh(self) -> None:
         """Bring everything but the big picture up to date."""
-        what = f"{self._train_rows} to train" if self.data is not None else ""
-        about = f" · {escape(self.base.model)} on {escape(self.data.name)}, {what}" if self.data is not None else ""
-        self._head.value = f'{view.STYLE}<div class="name" role="heading" aria-level="3">{escape(self.title)}<span>{about}</span></div>'
-        if self.data is None:
-            return
+        about = f" · {self.base.model} on {self.data.name}, {self._train_rows} to train"
+        heading = (
+            f'<div class="name" role="heading" aria-level="3">{escape(self.title)}<span>{escape(about)}</span></div>'
+        )
+        self._head.value = view.STYLE + heading
         busy = TURN.owner is self
         self.train_button.disabled = self.seeds_button.disabled = busy
         self.stop_button.disabled = not TURN.taken
@@ -395,8 +386,8 @@ class Bench(Panel):
         baseline = self.baseline
         for row in self.rows:
             self._views[id(row)].update(self.current, baseline)
-        extra = self.extra(self.recipe)
-        self._extra.value = svg.draw(extra) if extra is not None else ""
+        if self.extra_title:
+            self._extra.value = svg.draw(self.extra(self.recipe), view.PICTURE)
         self._show_difference()
 
     @property
@@ -577,7 +568,7 @@ class Bench(Panel):
             if opened > 1
             else " A test set tells the truth once: whatever you choose after seeing it, you choose by it."
         )
-        self.show_problem(f"Test {METRICS[row.history.metric]} of {row.name}: {row.test:.3f}.{more}")
+        self.show_problem(f"Test {METRIC_NAMES[row.history.metric]} of {row.name}: {row.test:.3f}.{more}")
 
     # ----------------------------------------------------------------------------------------------------- comparison
 
@@ -611,10 +602,10 @@ class Bench(Panel):
             if spread
             else "One pair proves nothing: another seed may turn it round."
         )
-        tests = ""
-        if one.test is not None and other.test is not None:
-            tests = f" Test: <b>{one.test - other.test:+.3f}</b>."
-        self._difference.value = f"<small>Validation {METRICS[metric]} ({better} is better): <b>{difference:+.3f}</b>.{tests} {noise}</small>"
+        opened = one.test is not None and other.test is not None
+        tests = f" Test: <b>{one.test - other.test:+.3f}</b>." if opened else ""
+        shown = f"Validation {METRIC_NAMES[metric]} ({better} is better): <b>{difference:+.3f}</b>.{tests}"
+        self._difference.value = f"<small>{shown} {noise}</small>"
 
     def _more_seeds(self, one: Row, other: Row, seeds: int, stop: threading.Event) -> None:
         """Train both recipes under further seeds and draw the pairs as they come."""
@@ -639,11 +630,11 @@ class Bench(Panel):
 
     def _show_pairs(self, names: tuple[str, str], row: Row) -> None:
         differences = [b - a for a, b in self.pairs]
-        chart = pictures.pairs_chart(self.pairs, names, row.history.metric)
+        chart = pictures.pairs(self.pairs, names, row.history.metric)
         mean = sum(differences) / len(differences)
         text = (
-            f"{names[1]} against {names[0]}, {len(differences)} seeds on the same sample: mean difference {mean:+.3f}, from "
-            f"{min(differences):+.3f} to {max(differences):+.3f}. Below ten pairs no verdict: notebook 07 says why."
+            f"{names[1]} against {names[0]}, {len(differences)} seeds on the same sample: mean difference {mean:+.3f}, "
+            f"from {min(differences):+.3f} to {max(differences):+.3f}. Below ten pairs no verdict: notebook 07 says why."
         )
         self._pairs.value = (
             svg.draw(Sheet([chart], sentence=text, width=view.PICTURE)) + f"<small>{escape(text)}</small>"
@@ -657,7 +648,11 @@ class Bench(Panel):
         return f"Bench: {self.title}. Run the cell to move its controls{trains}."
 
     def _ipython_display_(self) -> None:
-        """Show the widgets, and beside them the picture that a saved notebook keeps."""
+        """Show the widgets, and beside them the picture that a saved notebook keeps.
+
+        These are two displays, because JupyterLab would build the widgets anew, and drop what is being typed, each time
+        that the picture of one display changes. While the widgets live, their style sheet hides the picture.
+        """
         from IPython.display import display
 
         self._shown()
@@ -674,7 +669,7 @@ class Bench(Panel):
             self._ipython_display_()
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        bundle, metadata = self.figure(self._drawn)._repr_mimebundle_()
+        bundle, metadata = figure.draw(self.stored_picture())._repr_mimebundle_()
         return {**bundle, "text/plain": repr(self)}, metadata
 
     def _store(self) -> None:

@@ -25,15 +25,15 @@ from ftlab.lab.chart import (
     smoothing_window,
     thin,
 )
+from ftlab.lab.plots.runs import METRIC_NAMES, rates_chart, step_axis
 from ftlab.schedules import LRSchedule
 
 GHOST: Colour = ("#A9AFBA", "#6B7280")
 """Of earlier runs: seen, and behind everything else."""
-METRICS = {"rmse": "RMSE", "macro_f1": "macro F1"}
 POINTS = 200  # of a curve, at most
 
 
-def rates_chart(
+def rates(
     schedule: LRSchedule, playhead: Mark | None, total: int, other: tuple[str, LRSchedule] | None = None
 ) -> Chart:
     """Describe every layer's learning rate by step, up to the playhead bold and beyond it faint.
@@ -42,42 +42,30 @@ def rates_chart(
     """
     groups = layer_groups(schedule.layers, schedule.lr)
     lines = rate_lines(schedule.layers, schedule.steps, schedule.lr, groups=groups, limit=POINTS)
-    now = None if playhead is None else min(int(playhead.x), schedule.total_steps - 1)
-    lines = [
-        replace(
-            line,
-            planned=playhead is not None,
-            width=1.8,
-            note="" if now is None else number(float(np.interp(now, schedule.steps, schedule.lr[:, column]))),
-        )
-        for line, (_, column) in zip(lines, groups, strict=True)
-    ]
-    laid_over, highest = [], float(schedule.lr.max())
-    if other is not None:
-        name, behind = other
-        rates = rate_lines(behind.layers, behind.steps, behind.lr, limit=POINTS)
-        laid_over = [replace(line, label="", width=1.2, opacity=0.55, dash="3 3") for line in rates]
-        highest = max(highest, float(behind.lr.max()))
-    note = "of every layer" + (f"; dashed: {other[0]}" if other else "")
+    if playhead is not None:
+        at = min(playhead.x, schedule.total_steps - 1)
+        now = [number(float(f"{np.interp(at, schedule.steps, schedule.lr[:, i]):.2g}")) for _, i in groups]
+        lines = [replace(line, planned=True, note=text) for line, text in zip(lines, now, strict=True)]
+    behind = [] if other is None else rate_lines(other[1].layers, other[1].steps, other[1].lr, limit=POINTS)
+    behind = [replace(line, label="", width=1.2, opacity=0.55, dash="3 3") for line in behind]
+    note = "of every layer" + (f"; thin: {other[0]}" if other else "")
     note += "; bold: applied, faint: to come" if playhead is not None and playhead.x < schedule.total_steps else ""
-    return Chart(
-        "Learning rate",
-        [*laid_over, *lines],
-        note=note,
-        x=Axis(low=0, high=total),
-        y=Axis(low=0, high=1.06 * highest or 1.0),
-        playhead=playhead,
-        labels="peak",
-        height=168,
-        empty="every learning rate is 0",
-    )
+    chart = rates_chart(schedule, [*behind, *lines], note=note, height=165)
+    return replace(chart, x=_steps(schedule, total), playhead=playhead)
 
 
-def loss_chart(rows: Sequence[Row], current: Row | None, baseline: Row | None, total: int, steps: int) -> Chart:
+def _steps(schedule: LRSchedule, total: int) -> Axis:
+    """Make the axis of steps up to the last step of the longest run in the picture."""
+    axis = step_axis(schedule)
+    ticks = {} if total > 8 * schedule.steps_per_epoch else axis.ticks
+    ticks = {step: str(step) for step in range(0, total + 1, schedule.steps_per_epoch)} if ticks else {}
+    return replace(axis, high=max(1, total), ticks=ticks)
+
+
+def losses(rows: Sequence[Row], current: Row | None, baseline: Row | None, total: int, schedule: LRSchedule) -> Chart:
     """Describe the loss of each batch and the validation scores of the rows that are drawn.
 
     The current run has the only warm colour, the baseline is dashed, all others are grey. total: last step of the axis.
-    steps: steps an epoch.
     """
     shown = [row for row in rows if row.drawn and row.done]
     lines, tops = [], []
@@ -97,19 +85,19 @@ def loss_chart(rows: Sequence[Row], current: Row | None, baseline: Row | None, t
     for row in sorted(shown, key=lambda row: (row is current, row is baseline)):
         if row.history.evals and (row is current or row is baseline):
             at = np.array([e["step"] for e in row.history.evals], dtype=np.float64)
-            scores = np.array([e["score"] for e in row.history.evals], dtype=np.float64)
-            values = [number(round(score, 3)) for score in scores] if row is current and len(at) <= 8 else ()
+            found = np.array([e["score"] for e in row.history.evals], dtype=np.float64)
+            values = [f"{score:.3f}" for score in found] if row is current and len(at) <= 8 else ()
             colour = ORANGE if row is current else GREY
-            lines.append(Line("", at, scores, colour, width=0, marker="circle", values=values))
-            tops += [float(score) for score in scores if np.isfinite(score)]
-    metric = METRICS[shown[0].history.metric] if shown else "score"
+            lines.append(Line("", at, found, colour, width=0, marker="circle", values=values))
+            tops += [float(score) for score in found if np.isfinite(score)]
+    metric = METRIC_NAMES[shown[0].history.metric] if shown else "score"
     # A loss that explodes leaves the frame at the top instead of flattening all others to a line at the bottom.
     high = min(max(tops), 4 * float(np.median(tops)) + 2) if tops else 1.0
     return Chart(
         "Loss",
         lines,
         note=f"of each batch, smoothed; circles: validation {metric}",
-        x=Axis(f"step ({steps} an epoch)", low=0, high=total, whole=True),
+        x=_steps(schedule, total),
         y=Axis(low=0, high=1.06 * high or 1.0),
         playhead=Mark(current.done) if current is not None and current.status == "training" and current.done else None,
         height=186,
@@ -117,7 +105,7 @@ def loss_chart(rows: Sequence[Row], current: Row | None, baseline: Row | None, t
     )
 
 
-def scores_chart(rows: Sequence[Row], current: Row | None) -> Chart | None:
+def scores(rows: Sequence[Row], current: Row | None) -> Chart | None:
     """Describe the runs' best validation scores as bars: the stored picture's form of the table."""
     scored = [row for row in rows if row.best is not None]
     if not scored:
@@ -130,7 +118,7 @@ def scores_chart(rows: Sequence[Row], current: Row | None) -> Chart | None:
         bars.append(Bar(i, row.best, ORANGE if row is current else BLUE, note))
     names = [row.name for row in scored]
     return Chart(
-        f"Validation {METRICS[scored[0].history.metric]}",
+        f"Validation {METRIC_NAMES[scored[0].history.metric]}",
         bars=bars,
         note="of each run's best evaluation: selected on it, so it flatters",
         x=Axis(low=0),
@@ -138,14 +126,14 @@ def scores_chart(rows: Sequence[Row], current: Row | None) -> Chart | None:
     )
 
 
-def pairs_chart(pairs: Sequence[tuple[float, float]], names: tuple[str, str], metric: str) -> Chart:
+def pairs(found: Sequence[tuple[float, float]], names: tuple[str, str], metric: str) -> Chart:
     """Describe paired scores as connected dots: one line a seed, the first run's score at the left."""
     lines = [
         Line("", np.array([0.0, 1.0]), np.array(pair), BLUE if i else ORANGE, width=1.6, marker="dot")
-        for i, pair in enumerate(pairs)
+        for i, pair in enumerate(found)
     ]
     return Chart(
-        f"Validation {METRICS[metric]}",
+        f"Validation {METRIC_NAMES[metric]}",
         lines,
         note="of the same two recipes, a line for each seed",
         x=Axis(low=-0.4, high=1.4, ticks={0: names[0], 1: names[1]}),

@@ -19,36 +19,43 @@ STYLE = f"""<style>
 .ftlab-bench{{--run:{ORANGE[0]};--base:{GREY[0]};--ghost:{GHOST[0]};--quiet:var(--jp-ui-font-color2,#555);
 --edge:var(--jp-border-color2,#ddd);--accent:var(--jp-brand-color1,#1f6feb);max-width:1180px;overflow:hidden;
 font:13px/1.4 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-font-color1,inherit)}}
-[data-jp-theme-light=false] .ftlab-bench,.vscode-dark .ftlab-bench{{--run:{ORANGE[1]};--base:{GREY[1]};--ghost:{GHOST[1]}}}
+[data-jp-theme-light=false] .ftlab-bench,.vscode-dark .ftlab-bench{{--run:{ORANGE[1]};--base:{GREY[1]};
+--ghost:{GHOST[1]}}}
 .ftlab-bench .widget-html,.ftlab-bench .jupyter-widgets{{margin-top:0;margin-bottom:0}}
 .ftlab-bench .widget-html-content{{line-height:1.4;font-size:13px;color:var(--jp-ui-font-color1,inherit)}}
 .ftlab-bench small,.ftlab-bench .quiet{{color:var(--quiet);font-size:12px}}
 .ftlab-bench .name{{font-size:15px;font-weight:600}} .ftlab-bench .name span{{font-weight:400;color:var(--quiet)}}
 .ftlab-side .widget-label{{text-align:left;line-height:24px;height:24px}}
-.ftlab-side .widget-text,.ftlab-side .widget-dropdown,.ftlab-side .widget-checkbox{{margin:0;height:24px;line-height:24px}}
-.ftlab-side .widget-text input{{text-align:right;padding:0 5px;height:24px;font-variant-numeric:tabular-nums}}
+.ftlab-side .widget-text,.ftlab-side .widget-dropdown,.ftlab-side .widget-checkbox{{margin:0;height:24px;
+line-height:24px}}
+.ftlab-side .widget-text input[type]{{text-align:right;padding:0 5px;height:22px;line-height:20px;
+box-sizing:border-box;font-variant-numeric:tabular-nums}}
 .ftlab-side .widget-dropdown>select{{height:24px;line-height:22px;padding:0 18px 0 4px}}
-.ftlab-side .widget-slider{{height:20px;margin:0}} .ftlab-side .widget-slider .slider-container{{height:20px;margin:0 9px}}
+.ftlab-side .widget-slider{{height:18px;line-height:18px;margin:0}}
+.ftlab-side .widget-slider .slider-container{{height:10px;margin:0 9px;padding-top:8px}}
 .ftlab-side .widget-html-content{{height:auto;min-height:0}} .ftlab-side small{{display:block;line-height:16px}}
-.ftlab-side .widget-toggle-buttons,.ftlab-side .widget-toggle-buttons>div{{width:100%;margin:0;display:flex;flex-flow:row}}
-.ftlab-side .widget-toggle-buttons>label{{display:none}}
-.ftlab-side .widget-toggle-buttons button{{flex:1 1 auto;margin:0;padding:0 3px;min-width:0;width:auto!important;height:24px;
-line-height:24px;border-radius:0;border:1px solid var(--edge);background:none;box-shadow:none;margin-left:-1px}}
+.ftlab-side .widget-toggle-buttons,.ftlab-side .widget-toggle-buttons>div{{width:100%;margin:0;display:flex;
+flex-flow:row}} .ftlab-side .widget-toggle-buttons>label{{display:none}}
+.ftlab-side .widget-toggle-buttons button{{flex:1 1 auto;margin:0 0 0 -1px;padding:0 3px;min-width:0;
+width:auto!important;height:24px;line-height:22px;border-radius:0;border:1px solid var(--edge);background:none;
+box-shadow:none}}
 .ftlab-side .widget-toggle-buttons button.mod-active{{background:var(--accent);color:#fff;border-color:var(--accent)}}
 .ftlab-two{{display:flex;justify-content:space-between;gap:8px}} .ftlab-two small{{text-align:right}}
-.ftlab-side .ftlab-more{{background:none;border:0;box-shadow:none;padding:0;text-align:left;color:var(--quiet);
+.ftlab-bench .ftlab-more{{background:none;border:0;box-shadow:none;padding:0;text-align:left;color:var(--quiet);
 width:100%;font-size:12px}}
-.ftlab-bench pre{{font:12px/1.4 var(--jp-code-font-family,monospace);white-space:pre-wrap;margin:0;padding:5px 8px;
+.ftlab-bench pre{{font:11px/1.4 var(--jp-code-font-family,monospace);white-space:pre-wrap;margin:0;padding:4px 6px;
 border-radius:4px;background:var(--jp-layout-color2,#f2f3f5);color:inherit}}
 .ftlab-bench button{{border-radius:4px}} .ftlab-go{{font-weight:600}}
 .ftlab-go:not(:disabled),.ftlab-stop:not(:disabled){{background:var(--run);color:#fff}}
-[data-jp-theme-light=false] .ftlab-go:not(:disabled),[data-jp-theme-light=false] .ftlab-stop:not(:disabled){{color:#111}}
+[data-jp-theme-light=false] .ftlab-bench button:is(.ftlab-go,.ftlab-stop):not(:disabled){{color:#111}}
 .ftlab-picture svg.ftlab{{width:100%;max-width:760px;height:auto;display:block}}
+.ftlab-extra svg.ftlab{{max-width:600px}}
 .ftlab-table{{max-height:158px;overflow:auto}}
 .ftlab-row{{display:grid!important;grid-template-columns:44px 96px minmax(120px,1fr) 118px 78px 112px 54px 116px;
 gap:0 6px;align-items:center;border-top:1px solid var(--edge);min-height:28px;overflow:hidden;width:100%}}
 .ftlab-row .widget-html-content{{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;font-size:12px}}
-.ftlab-row.ftlab-head{{border:0;min-height:20px}} .ftlab-row .right{{text-align:right;font-variant-numeric:tabular-nums}}
+.ftlab-row.ftlab-head{{border:0;min-height:20px}}
+.ftlab-row .right{{text-align:right;font-variant-numeric:tabular-nums}}
 .ftlab-row>*{{min-width:0;margin:0!important;width:auto!important}}
 .ftlab-row button{{background:none;border:0;box-shadow:none;color:var(--accent);padding:0 3px;line-height:22px;
 height:22px;font-size:12px;overflow:hidden}}
@@ -56,7 +63,8 @@ height:22px;font-size:12px;overflow:hidden}}
 .ftlab-row input[type=text]{{background:none;border-color:transparent;padding:0 3px;font-size:12px}}
 .ftlab-row input[type=text]:hover,.ftlab-row input[type=text]:focus{{border-color:var(--edge)}}
 .ftlab-now input[type=text]{{color:var(--run);font-weight:600}}
-.ftlab-hidden-label>label,.ftlab-hidden-label label>span{{position:absolute;width:1px;height:1px;overflow:hidden;
+.widget-text.ftlab-hidden-label>label,.widget-dropdown.ftlab-hidden-label>label,
+.widget-checkbox.ftlab-hidden-label label>span{{position:absolute;width:1px;height:1px;overflow:hidden;
 clip-path:inset(50%);margin:0;padding:0;min-width:0}}
 .jp-OutputArea-child:has(.ftlab-bench)+.jp-OutputArea-child:has(img){{display:none}}
 </style>"""
@@ -78,6 +86,17 @@ def button(text: str, tooltip: str, action: Callable[[Any], None], *classes: str
     if hasattr(made.comm, "_reply_subshell_for"):
         made.comm._reply_subshell_for = lambda data, default: default
     return made
+
+
+def fold(text: str, hidden: ipywidgets.Widget) -> ipywidgets.Button:
+    """Make the line that unfolds a hidden widget and folds it away again."""
+
+    def toggle(made: ipywidgets.Button) -> None:
+        shown = hidden.layout.display == "none"
+        hidden.layout.display = "flex" if shown else "none"
+        made.description = f"{'▾' if shown else '▸'} {text}"
+
+    return button(f"▸ {text}", "Show or hide", toggle, "ftlab-more")
 
 
 def narrow(control: Control) -> ipywidgets.Widget:

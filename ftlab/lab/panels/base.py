@@ -2,8 +2,7 @@
 
 A panel is a plain class with its controls as attributes: `panel.lr.value = 3e-5` moves the slider and the
 picture, and `panel.recipe` is what the controls say. A subclass makes its controls, hands them to
-`Panel.__init__` and writes `draw` (SVG text, one picture or several, quick) and `figure` (matplotlib, for the
-stored notebook):
+`Panel.__init__` and writes `picture`, which describes what to draw: it moves as SVG and is stored as a PNG:
 
     class DropoutPanel(Panel):
         title = "Dropout"
@@ -13,8 +12,8 @@ stored notebook):
             self.dropout = Number("dropout", "dropout", recipe.dropout, 0, 0.9, help="share switched off")
             super().__init__(recipe, [self.dropout])
 
-        def draw(self, recipe): ...
-        def figure(self, recipe): ...
+        def picture(self, recipe):
+            return Chart("Dropout", bars=[Bar(0, recipe.dropout)], y=Axis(names=["dropout"]))
 
 Only ipywidgets' own controls are used, and a slider, which screen readers cannot name, always has a labelled
 number box beside it. Events may arrive in another thread than the cell's, and errors in them are invisible in
@@ -31,18 +30,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ftlab.errors import FtlabError, RecipeError
+from ftlab.lab import figure, svg
+from ftlab.lab.chart import Chart, Sheet
 from ftlab.recipe import Recipe
 
 try:
     import ipywidgets
 except ImportError as error:
     raise ImportError("panels need ipywidgets; install it with: pip install 'ipywidgets>=8.1,<9'") from error
-
-if TYPE_CHECKING:
-    from ftlab.lab.plots import Picture
 
 _ROW = {"width": "100%", "min_height": "32px", "align_items": "center"}
 _LABEL = {"description_width": "128px"}
@@ -369,6 +367,7 @@ class Panel(ABC):
     """
 
     title = "Panel"
+    width = 580  # of the moving picture, in CSS pixels
 
     def __init__(self, recipe: Recipe, controls: Sequence[Control]) -> None:
         self.base = recipe
@@ -413,12 +412,12 @@ class Panel(ABC):
     # ----------------------------------------------------------------------- what a subclass writes
 
     @abstractmethod
-    def draw(self, recipe: Recipe) -> str:
-        """Return the moving picture as SVG text."""
+    def picture(self, recipe: Recipe) -> Chart | Sheet:
+        """Describe the picture."""
 
-    @abstractmethod
-    def figure(self, recipe: Recipe) -> Picture:
-        """Return the same picture as a matplotlib figure, for the stored notebook."""
+    def page(self, recipe: Recipe, picture: str) -> str:
+        """Put HTML around the moving picture, which is SVG text."""
+        return picture
 
     def adapt(self) -> None:
         """Bring the ranges of controls into line with each other; called before every drawing."""
@@ -495,7 +494,7 @@ class Panel(ABC):
         )
 
     def guarded(self, action: Callable[[], Any]) -> Callable[[Any], None]:
-        """Make a callback of an action; its errors, which JupyterLab would not show anywhere, are shown in the panel."""
+        """Make a callback of an action; its errors, which JupyterLab shows nowhere, are shown in the panel."""
 
         def called(_: Any) -> None:
             try:
@@ -505,11 +504,20 @@ class Panel(ABC):
 
         return called
 
+    def draw(self, recipe: Recipe) -> str:
+        """Return the moving picture as SVG text."""
+        return self.page(recipe, svg.draw(self.picture(recipe), self.width))
+
+    def figure(self, recipe: Recipe) -> figure.Picture:
+        """Return the same picture as a matplotlib figure, for the stored notebook."""
+        return figure.draw(self.picture(recipe))
+
     def _draw_now(self) -> None:
         recipe = self.recipe
-        self._picture.value = self.draw(recipe)
+        sheet = self.picture(recipe)
+        self._picture.value = self.page(recipe, svg.draw(sheet, self.width))
+        self._sheet = sheet
         self._code.value = f"The same in code:<pre style='white-space:pre-wrap;margin:0'>{escape(self.code)}</pre>"
-        self._drawn = recipe
 
     def _put_all(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
@@ -528,7 +536,7 @@ class Panel(ABC):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Show the widgets where they can live, and elsewhere a PNG of the present state with its alternative text."""
         self._shown()
-        picture, metadata = self.figure(self._drawn)._repr_mimebundle_()
+        picture, metadata = figure.draw(self._sheet)._repr_mimebundle_()
         return {**self.view._repr_mimebundle_(), **picture, "text/plain": repr(self)}, metadata
 
     def _shown(self) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ftlab.bert_schedules import BERT_SCHEDULES, missing_correction
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.plots.bertadam import effective_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview, schedule_arguments
 
@@ -132,37 +132,6 @@ class BertAdamPanel(Panel):
         factor = missing_correction(schedule.steps, self.b1.value, self.b2.value)
         return schedule, np.ones_like(factor) if corrected else factor
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rate, scheduled and in effect, and below the factor between the two, as SVG text."""
-        schedule, factor = self.preview(recipe)
-        rates, factors = plots.effective_lines(schedule, factor)
-        farther = plots.how_much_farther(schedule, factor)
-        common = {
-            "label": plots.describe_effective(schedule, factor),
-            "x_label": f"step ({schedule.steps_per_epoch} an epoch)",
-            "width": 580,
-            "x_range": (0, schedule.total_steps),
-        }
-        upper = svg.line_chart(
-            rates,
-            title=f"Rate, {recipe.schedule}" + (f": {farther:.2f} times as much in effect" if farther > 1 else ""),
-            y_label="rate",
-            height=320,
-            y_range=(0, 1.08 * max(float(line.y.max()) for line in rates) or 1.0),
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-            **common,
-        )
-        lower = svg.line_chart(
-            factors,
-            title=f"How many times as large, {recipe.optimizer}",
-            y_label="factor",
-            height=220,
-            y_range=(0, 1.08 * max(1.0, float(factor.max()))),
-            **common,
-        )
-        return upper + lower
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the same as a matplotlib figure."""
-        return plots.plot_effective(*self.preview(recipe))
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the rate, scheduled and in effect, and below the factor between the two."""
+        return effective_sheet(*self.preview(recipe), recipe.optimizer)

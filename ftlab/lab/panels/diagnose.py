@@ -9,9 +9,9 @@ from typing import Any
 from ftlab.clinic.cases import BASE, Patient
 from ftlab.clinic.diagnosis import ILLNESSES, chance_loss, diagnose
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels.base import Choice, Panel, Switch
+from ftlab.lab.plots.diagnose import vitals_sheet
 from ftlab.recipe import Recipe
 
 HEALTHY = "healthy"
@@ -68,18 +68,15 @@ class ClinicPanel(Panel):
         agree = "" if self.guess.value is None else f" You said: {self.guess.value}."
         return f"The rules say: {first}.{agree} The case: {self.record.case}."
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the complaint, the losses and the gradient's norm, and once asked for the diagnosis."""
-        history = self.record.history
-        losses, log, norm = plots.vital_lines(history, chance_loss(self.record))
-        sentence = plots.describe(history)
-        size = {"width": 580, "x_label": "step", "x_range": (0, max(1, len(history)))}
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the losses and the gradient's norm."""
+        title = f"Patient {self.patient.value}: loss"
+        return vitals_sheet(self.record.history, chance_loss(self.record), title)
+
+    def page(self, recipe: Recipe, picture: str) -> str:
+        """Put the complaint above the curves and below them, once asked for, the diagnosis."""
         complaint = self.record.complaint or "I only came for a check-up."
-        parts = [
-            f"<p><i>“{escape(complaint)}”</i></p>",
-            svg.line_chart(losses, title="Loss", label=sentence, y_label="loss", height=270, log_y=log, **size),
-            svg.line_chart(norm, title="Gradient norm", label=sentence, y_label="norm", height=170, log_y=True, **size),
-        ]
+        parts = [f"<p><i>“{escape(complaint)}”</i></p>", picture]
         if self.reveal.value:
             table = escape(repr(diagnose(self.record)))
             parts.append(f"<p><b>{escape(self.verdict())}</b></p>")
@@ -87,8 +84,3 @@ class ClinicPanel(Panel):
         elif self.guess.value is not None:
             parts.append(f"<p>You say: {escape(self.guess.value)}. Tick “show the diagnosis” to compare.</p>")
         return "".join(parts)
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the losses and the norm as a matplotlib figure."""
-        title = f"patient {self.patient.value}: loss"
-        return plots.plot_vitals(self.record.history, chance_loss(self.record), title=title)

@@ -41,7 +41,7 @@ def layer_decay(recipe: Recipe) -> Number:
         0,
         1,
         step=0.01,
-        help="each layer below learns at this times the rate; 1: off, 0: only top layer and head learn",
+        help="factor from each layer to the one below; 1: off, 0: only top layer and head learn",
     )
 
 

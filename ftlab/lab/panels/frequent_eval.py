@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Chart, Line, Mark, Sheet, thin
 from ftlab.lab.panels.base import Number, Panel
 from ftlab.recipe import Recipe
 from ftlab.study.optimism import expected_minimum, kept_looks, optimism
@@ -127,40 +126,37 @@ class FrequentEvalPanel(Panel):
             luck=-noise * expected_minimum(counts),
         )
 
-    def lines(self, seen: Example, recipe: Recipe) -> tuple[list[svg.Line], list[svg.Line], tuple[float, float]]:
-        """Return the lines of the curve, those of the optimism, and the range of scores worth showing."""
-        total = recipe.epochs * self.steps_per_epoch
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the example's curve with its evaluations, and the expected optimism by their number."""
+        seen, total = self.example(recipe), recipe.epochs * self.steps_per_epoch
         # From the end of the first epoch on: the steep fall before it would flatten everything else.
         worst = float(true_quality(np.array(1.0))) + 3 * self.noise.value
         low = min(float(seen.scores.min()), float(seen.quality.min()))
         frame = (low - 0.06 * (worst - low), max(worst, float(seen.scores[seen.kept])) + 0.005)
         grid = np.linspace(0, total, 200)
-        truth = true_quality(grid / self.steps_per_epoch)
-        at = seen.steps[[seen.kept]]
-        example = [
-            svg.Line("truth", grid, np.where(truth <= frame[1], truth, np.nan), svg.BLUE, "6 3", 1.6),
-            svg.Line(
-                "looks",
-                seen.steps,
-                np.where(seen.scores <= frame[1], seen.scores, np.nan),
-                svg.GREY,
-                width=1.2,
-                dots=len(seen.steps) <= 80,
-            ),
-            svg.Line(f"kept {seen.scores[seen.kept]:.3f}", at, seen.scores[[seen.kept]], svg.ORANGE, dots=True),
+        kept, count = seen.scores[[seen.kept]], len(seen.steps)
+        curve = [
+            Line("truth", grid, true_quality(grid / self.steps_per_epoch), BLUE, "6 3", 1.6),
+            Line("evaluations", seen.steps, seen.scores, GREY, width=1.2, marker="dot" if count <= 80 else ""),
+            Line("kept", seen.steps[[seen.kept]], kept, ORANGE, width=0, marker="dot", note=f"{kept[0]:.3f}"),
         ]
-        number = svg.thin(np.arange(1, len(seen.steps) + 1), seen.expected)
-        one = len(seen.steps) == 1
+        ends = range(self.steps_per_epoch, total, self.steps_per_epoch)
+        marks = [Mark(int(seen.steps[-1]), "stops")] * seen.stopped + [Mark(step) for step in ends]
+        steps = Axis(f"optimizer step ({self.steps_per_epoch} an epoch)", 0, total, whole=True)
+        example = Chart("Validation RMSE", curve, marks=marks, note=f"at {count} evaluations in {seen.steps[-1]} steps",
+                        x=steps, y=Axis(low=frame[0], high=frame[1]), height=200)  # fmt: skip
+        marker = "dot" if count == 1 else ""
         luck = [
-            svg.Line("all looks equally good", seen.counts, seen.luck, svg.GREY, "6 3", 1.8, dots=one),
-            svg.Line(f"this curve {_at_least_0(seen.expected[-1])}", *number, svg.ORANGE, width=2.2, dots=one),
-        ]
-        return example, luck, frame
-
-    def marks(self, seen: Example, recipe: Recipe) -> list[svg.Mark]:
-        """Return the vertical lines: the early stop, and (faint) the ends of epochs."""
-        ends = range(self.steps_per_epoch, recipe.epochs * self.steps_per_epoch, self.steps_per_epoch)
-        return [svg.Mark(int(seen.steps[-1]), "stops")] * seen.stopped + [svg.Mark(step) for step in ends]
+            Line("all equally good", seen.counts, seen.luck, GREY, "6 3", marker=marker),
+            Line("this curve", *thin(np.arange(1, count + 1), seen.expected), ORANGE, width=2.2, marker=marker,
+                 note=_at_least_0(seen.expected[-1])),
+        ]  # fmt: skip
+        top = 1.1 * max(0.001, float(seen.luck.max()), float(seen.expected.max()))
+        chance = Chart("Optimism", luck, note="of the best score, on average", y=Axis(low=0, high=top),
+                       x=Axis("evaluations", 1, max(2, count), whole=True), height=130)  # fmt: skip
+        return Sheet(
+            [example, chance], "an example of looks, and the expected optimism", self.describe(seen), columns=2
+        )
 
     def describe(self, seen: Example) -> str:
         """Say in words what the pictures show."""
@@ -170,49 +166,6 @@ class FrequentEvalPanel(Panel):
             f"{number}. The look kept, after step {seen.steps[kept]}, scores {seen.scores[kept]:.3f}; its true quality "
             f"is {seen.quality[kept]:.3f}. On average over many such runs the kept score flatters by "
             f"{_at_least_0(seen.expected[-1])}; were all looks equally good, by {_at_least_0(seen.luck[-1])}."
-        )
-
-    def draw(self, recipe: Recipe) -> str:
-        """Return the example's curve and, below, the expected optimism by number of looks, as SVG text."""
-        seen = self.example(recipe)
-        example, luck, frame = self.lines(seen, recipe)
-        curve = svg.line_chart(
-            example,
-            title=f"{self.title}: {len(seen.steps)} in {seen.steps[-1]} steps",
-            label=self.describe(seen),
-            x_label=f"step ({self.steps_per_epoch} an epoch)",
-            y_label="validation RMSE",
-            width=580,
-            height=300,
-            x_range=(0, recipe.epochs * self.steps_per_epoch),
-            y_range=frame,
-            marks=self.marks(seen, recipe),
-        )
-        chance = svg.line_chart(
-            luck,
-            title="How far the best score flatters, on average",
-            label=self.describe(seen),
-            x_label="looks taken",
-            y_label="RMSE",
-            width=580,
-            height=220,
-            x_range=(1, max(2, len(seen.steps))),
-            y_range=(0, 1.1 * max(0.001, float(seen.luck.max()), float(seen.expected.max()))),
-        )
-        return curve + chance
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the example's curve and the expected optimism as a matplotlib figure."""
-        seen = self.example(recipe)
-        example, luck, frame = self.lines(seen, recipe)
-        return plots.plot_look_example(
-            example,
-            luck,
-            steps=recipe.epochs * self.steps_per_epoch,
-            looks=len(seen.steps),
-            marks=self.marks(seen, recipe),
-            y_range=frame,
-            sentence=self.describe(seen),
         )
 
 

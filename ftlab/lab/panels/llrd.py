@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ftlab.lab.bench.bench import Bench
+from ftlab.lab.chart import Chart, Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Switch
+from ftlab.lab.plots.llrd import layer_rates_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import layer_rates, preview
 from ftlab.techniques.llrd import CONVENTIONS, convention_rates
@@ -27,30 +29,26 @@ def spread_rates(lowest: float, highest: float, groups: int) -> tuple[float, ...
 
 
 class LLRDPanel(Bench):
-    """Move the decay, the learning rates of top layer and head, or cut the layers into groups; train what you see.
+    """Move the decay, the rates of top layer and head, or cut the layers into groups; train what you see.
 
     Without groups the rates follow the decay; with groups they are spread in equal ratios from the lowest rate to that
-    of the top layer. The lines are `ftlab.preview`: what `fit` applies. `convention` marks on the bars, below, what the
-    same numbers would mean elsewhere. data, fold, size: what the bench trains on, see `Bench`; without data
-    steps_per_epoch says how many updates an epoch has. num_layers: only for a model that is not known here.
+    of the top layer. The bars are the full rates, the lines `ftlab.preview`: what `fit` applies. `convention` marks on
+    the bars what the same numbers would mean elsewhere. data, fold, size: what to train on, see `Bench`; without data
+    nothing is trained and an epoch has steps_per_epoch updates. num_layers: only for a model that is not known here.
     """
 
     title = "Layer-wise learning rates"
     main = ("layer_decay", "lr", "warmup")
+    extra_title = "every layer's full learning rate as bars"
 
     def __init__(
-        self,
-        recipe: Recipe | None = None,
-        steps_per_epoch: int = 27,
-        num_layers: int | None = None,
-        **where: Any,
+        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None, **where: Any
     ) -> None:
         recipe = Recipe() if recipe is None else recipe
         depth = len(preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers).layers) - 2
         given = recipe.group_lrs
         self.layer_decay = fields.layer_decay(recipe)
-        self.lr = fields.lr(recipe, "top layer's rate")
-        self.warmup = fields.warmup_share(recipe)
+        self.lr = fields.lr(recipe, "top rate (lr)")
         self.head_lr = fields.head_lr(recipe)
         self.groups = Number(
             "groups",
@@ -68,22 +66,25 @@ class LLRDPanel(Bench):
             "lowest rate",
             given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**depth:.3g}")),
             **fields.RATES,
-            help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
+            help="rate of the lowest group and of the embeddings; at most the top rate; needs two groups or more",
         )
-        self.epochs = fields.epochs(recipe)
-        self.seed = fields.seed(recipe)
         self.convention = Choice(
             "convention",
-            "bars: stroke",
+            "compare with",
             None,
             {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
         self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
-        controls = [
-            self.layer_decay, self.lr, self.warmup, self.head_lr, self.groups, self.lowest_lr, self.epochs, self.seed,
-            self.convention, self.log_axis,
-        ]  # fmt: skip
+        controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr]
+        if where.get("data") is not None:
+            self.warmup, self.epochs, self.seed = (
+                fields.warmup_share(recipe),
+                fields.epochs(recipe),
+                fields.seed(recipe),
+            )
+            controls += [self.warmup, self.epochs, self.seed]
+        controls += [self.convention, self.log_axis]
         super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
 
     def adapt(self) -> None:
@@ -125,3 +126,12 @@ class LLRDPanel(Bench):
             return {"others": None, "name": ""}
         rates = convention_rates(name, self.num_layers, lr=recipe.lr, layer_decay=recipe.layer_decay)
         return {"others": rates, "name": name}
+
+    def alone(self, recipe: Recipe) -> Sheet:
+        """Describe the full rate of every layer as bars, and the rate of every layer by step."""
+        log = self.log_axis.value
+        return layer_rates_sheet(self.preview(recipe), self.rates(recipe), **self.compared(recipe), log=log)
+
+    def extra(self, recipe: Recipe) -> Chart:
+        """Describe the full rate of every layer as bars."""
+        return self.alone(recipe).charts[0]

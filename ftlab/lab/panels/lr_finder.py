@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.plots.lr_finder import range_sheet
 from ftlab.recipe import Recipe
 from ftlab.tuning.lr_finder import RULES, LRFinder
 
@@ -53,23 +51,6 @@ class LRFinderPanel(Panel):
         """Return the rates that the chosen rule gives the recipe."""
         return {name: new for name, (_, new) in self.reading.apply(self.rule.value).diff(self.base).items()}
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the loss by rate, with the suggestions, as SVG text."""
-        reading, chosen = self.reading, self.rule.value
-        lines, marks, top = plots.range_lines(reading)
-        marks = [svg.Mark(np.log10(m.x), f"▶ {m.label}" if m.label.startswith(chosen) else m.label) for m in marks]
-        return svg.line_chart(
-            [dataclasses.replace(line, x=np.log10(line.x)) for line in lines if line.label != "suggestions"],
-            title=f"{chosen}: {svg.number(reading.suggestions[chosen])}",
-            label=plots.describe_lr_finder(reading),
-            x_label="rate of the top layer as a power of ten: -4 is 1e-4",
-            y_label="loss",
-            width=580,
-            height=400,
-            y_range=(0.0, top),
-            marks=marks,
-        )
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the same as a matplotlib figure."""
-        return plots.plot_lr_finder(self.reading)
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the loss by learning rate, with the suggestions."""
+        return range_sheet(self.reading, self.rule.value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.plots.hyperparameters import memory_sheet
 from ftlab.recipe import Recipe
 from ftlab.tuning.memory import (
     ARCHITECTURES,
@@ -124,40 +124,9 @@ class MemoryPanel(Panel):
         effective = recipe.batch_size * recipe.gradient_accumulation_steps
         return f"{readable(estimate.peak)} at most: {room}; {effective} texts an update"
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the parts and the peak as bars and, below, the peak by batch size, as SVG text."""
-        estimate = self.estimate(recipe)
-        names, values, looks = plots.memory_bars(estimate)
-        bars = svg.bar_chart(
-            names,
-            values,
-            title=self.summary(recipe),
-            label=plots.describe_memory(estimate, recipe.model),
-            x_label="GB",
-            colours=[colour for colour, _ in looks],
-            notes=[readable(1e9 * value) for value in values],
-            width=580,
-            height=76 + 20 * 8,  # as many bars as there can be, so that the picture below keeps its place
-        )
-        sizes, peaks = self._by_batch_size(recipe)
-        lines = plots.memory_lines(sizes, peaks)
-        growth = svg.line_chart(
-            lines,
-            title="most at one moment, by batch size",
-            x_label="batch size",
-            y_label="GB",
-            width=580,
-            height=270,
-            y_range=(0.0, 1.2 * max(line.y.max() for line in lines)),  # room for the mark
-            marks=[svg.Mark(recipe.batch_size, f"batch {recipe.batch_size}")],
-        )
-        return bars + growth
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return parts and growth as a matplotlib figure."""
-        sizes, peaks = self._by_batch_size(recipe)
-        return plots.plot_memory_setting(self.estimate(recipe), sizes, peaks, recipe.batch_size, recipe.model)
-
-    def _by_batch_size(self, recipe: Recipe) -> tuple[list[int], list[int]]:
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the parts and the peak as bars, and the peak by batch size."""
         sizes = sorted({1, *range(4, self.batch_size.high + 1, 4), recipe.batch_size})
-        return sizes, [self.estimate(recipe, size).peak for size in sizes]
+        peaks = [self.estimate(recipe, size).peak for size in sizes]
+        setting = recipe.batch_size, recipe.model, *self.summary(recipe).split(": ")
+        return memory_sheet(self.estimate(recipe), sizes, peaks, *setting)

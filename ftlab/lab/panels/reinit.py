@@ -7,9 +7,9 @@ import math
 from typing import TYPE_CHECKING
 
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.plots.reinit import before_after_sheet
 from ftlab.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -105,44 +105,17 @@ class ReinitPanel(Panel):
         count = sum(self.counts[place] for place in fresh)
         return f"{count:,} of {total:,} parameters ({count / total:.1%}) start afresh"
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return two bars a layer, before and after, as SVG text."""
-        key = self.shown.value
-        fresh, after = self.fresh_places(recipe.reinit_layers), self.after(recipe)
-        names, values, notes, colours = [], [], [], []
-        for place in self.places:
-            old, new = self.before[place][key], after[place][key]
-            names += [place, ""]
-            values += [old, new]
-            notes += [_written(old), _written(new, " fresh" if place in fresh else " kept")]
-            colours += [svg.GREY, svg.ORANGE if place in fresh else svg.BLUE]
-        return svg.bar_chart(
-            names,
-            values,
-            title=self.summary(recipe),
-            label=self._sentence(recipe),
-            x_label=f"{STATISTICS[key]} (upper bar before, lower bar after)",
-            colours=colours,
-            notes=notes,
-            width=580,
-            height=80 + 15 * len(names),
-            x_range=(0.0, self._longest(key)),
-        )
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return two bars a layer, before and after, as a matplotlib figure."""
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe two bars a layer, before and after."""
         key, after = self.shown.value, self.after(recipe)
-        return plots.plot_before_after(
+        return before_after_sheet(
             {place: self.before[place][key] for place in self.places},
             {place: after[place][key] for place in self.places},
             changed=self.fresh_places(recipe.reinit_layers),
             unit=STATISTICS[key],
             title=self.summary(recipe),
+            end=self._longest(key),
         )
-
-    def _sentence(self, recipe: Recipe) -> str:
-        fresh = self.fresh_places(recipe.reinit_layers)
-        return f"{self.summary(recipe)}: {', '.join(fresh) if fresh else 'all weights stay as they are'}."
 
     def _longest(self, key: str) -> float:
         """End of the axis: the same wherever the sliders stand, so that bars can be compared as they move."""
@@ -182,10 +155,6 @@ class ReinitPanel(Panel):
             }
             for place, kinds in parts.items()
         }
-
-
-def _written(value: float, remark: str = "") -> str:
-    return f"{value:.5f}{remark}" if math.isfinite(value) else "none"
 
 
 def _mean(tensors: list) -> float:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftlab.errors import DataError
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import BLUE, GREY, Axis, Chart, Line, Sheet, smooth, smoothing_window, thin
 from ftlab.lab.panels.base import Choice, Panel
+from ftlab.lab.plots.runs import METRIC_NAMES, rates_chart
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLOURS = (svg.GREY, svg.BLUE)
+COLOURS = (GREY, BLUE)
 SIDES = ("A", "B")
 
 
@@ -88,27 +88,27 @@ class ResultsPanel(Panel):
             sides.append(Shown(f"{side}: {choice.value}", cell, schedule))
         return sides[0], sides[1]
 
-    def loss_lines(self, sides: tuple[Shown, Shown]) -> list[svg.Line]:
+    def losses(self, sides: tuple[Shown, Shown]) -> list[Line]:
         """Return the smoothed training losses, A dashed."""
         lines = []
         for shown, colour, dash in zip(sides, COLOURS, ("6 3", ""), strict=True):
             loss = np.array(shown.cell["loss"], dtype=np.float64)
-            smooth = svg.smooth(loss, svg.smoothing_window(max(1, len(loss))))
-            lines.append(svg.Line(shown.title, *svg.thin(np.arange(len(loss)), smooth), colour, dash, 2.0))
+            mean = smooth(loss, smoothing_window(max(1, len(loss))))
+            lines.append(Line(shown.title, *thin(np.arange(len(loss)), mean), colour, dash, 2.0))
         return lines
 
-    def look_lines(self, sides: tuple[Shown, Shown]) -> list[svg.Line]:
-        """Return validation and, where it was scored, test at each look; averaged weights where there are some."""
+    def scores(self, sides: tuple[Shown, Shown]) -> list[Line]:
+        """Return validation and, where it was scored, test at each evaluation; averaged weights if there are some."""
         lines = []
         for side, shown, colour in zip(SIDES, sides, COLOURS, strict=True):
-            looks = shown.cell["evals"]
-            at = np.array([look["step"] for look in looks])
+            evals = shown.cell["evals"]
+            at = np.array([found["step"] for found in evals])
             parts = [("validation", "validation", "", 2.0), ("test", "test", "2 2.5", 1.6)]
             parts.append(("swa_validation", "averaged", "9 3 2 3", 2.0))
             for key, name, dash, width in parts:
-                values = np.array([look.get(key) for look in looks], dtype=np.float64)
+                values = np.array([found.get(key) for found in evals], dtype=np.float64)
                 if np.isfinite(values).any():
-                    lines.append(svg.Line(f"{side} {name}", at, values, colour, dash, width))
+                    lines.append(Line(f"{side} {name}", at, values, colour, dash, width))
         return lines
 
     def describe(self, sides: tuple[Shown, Shown]) -> str:
@@ -125,70 +125,23 @@ class ResultsPanel(Panel):
         difference = sides[1].cell["score"] - sides[0].cell["score"]
         return text + (f" B minus A in the test score: {difference:+.4f}." if np.isfinite(difference) else "")
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return losses, looks and scores of both runs and, beside each other, their rates, as SVG text."""
-        self._drawn_sides = sides = self.shown()
-        label, end = self.describe(sides), _end(sides)
-        wide = {"label": label, "x_label": "step", "width": 580, "height": 200, "x_range": (0, end)}
-        unit = plots.METRIC_NAMES[sides[0].cell["metric"]]
-        looks = self.look_lines(sides)
-        pictures = [
-            svg.line_chart(self.loss_lines(sides), title="Training loss, smoothed", y_label="loss", **wide),
-            svg.line_chart(looks, title="Scores at each look", y_label=unit, **wide),
-            svg.bar_chart(
-                [f"{side} {part}" for side in SIDES for part in ("validation", "test")],
-                [shown.cell[key] for shown in sides for key in ("selected", "score")],
-                title=f"{unit} of the weights that are judged",
-                x_label=unit,
-                label=label,
-                colours=[colour for colour in COLOURS for _ in range(2)],
-                notes=[_score(shown.cell[key]) for shown in sides for key in ("selected", "score")],
-                width=580,
-                height=150,
-            ),
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe losses and scores of both runs and, side by side, their rates; the scores that count stand below."""
+        sides = self.shown()
+        unit = METRIC_NAMES[sides[0].cell["metric"]]
+        end = max(max(shown.steps, shown.schedule.total_steps) for shown in sides)
+        x = Axis(f"optimizer step ({self.steps_per_epoch} an epoch)", 0, end, whole=True)
+        frame = {"x": x, "height": 130, "labels": "above"}
+        charts = [
+            Chart("Training loss", self.losses(sides), note="smoothed", **frame, empty="no step"),
+            Chart(unit, self.scores(sides), note="at each evaluation", **frame, empty="no evaluation"),
         ]
-        top = 1.08 * max(float(shown.schedule.lr.max()) for shown in sides) or 1.0
-        for shown, lines, width in zip(sides, self.rate_lines(sides).values(), (250, 330), strict=True):
-            pictures.append(
-                svg.line_chart(
-                    lines,
-                    title=f"Rates of {shown.title}",
-                    label=f"{shown.title}. {plots.describe(shown.schedule)}",
-                    x_label=f"step ({self.steps_per_epoch} an epoch)",
-                    y_label="rate",
-                    width=width,
-                    height=240,
-                    x_range=(0, end),
-                    y_range=(0, top),
-                    marks=[replace(mark, label="") for mark in plots.schedule_marks(shown.schedule)],
-                )
-            )
-        return "".join(pictures)
-
-    def rate_lines(self, sides: tuple[Shown, Shown]) -> dict[str, list[svg.Line]]:
-        """Return every layer's rate by side; only the right one is labelled, for the layers are the same."""
-        lines = {s.title: svg.rate_lines(s.schedule.layers, s.schedule.steps, s.schedule.lr) for s in sides}
-        first = sides[0].title
-        if [line.label for line in lines[first]] == [line.label for line in lines[sides[1].title]]:
-            lines[first] = [replace(line, label="") for line in lines[first]]
-        return lines
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the same as a matplotlib figure; the scores stand in its sentence."""
-        sides = self._drawn_sides  # as in the picture, also after a choice that the study does not hold
-        return plots.plot_two_runs(
-            self.loss_lines(sides),
-            self.look_lines(sides),
-            self.rate_lines(sides),
-            marks={shown.title: plots.schedule_marks(shown.schedule) for shown in sides},
-            steps=_end(sides),
-            unit=plots.METRIC_NAMES[sides[0].cell["metric"]],
-            sentence=self.describe(sides),
-        )
-
-
-def _end(sides: tuple[Shown, Shown]) -> int:
-    return max(max(shown.steps, shown.schedule.total_steps) for shown in sides)
+        top = 1.06 * max(float(shown.schedule.lr.max()) for shown in sides) or 1.0
+        for shown in sides:
+            rates = rates_chart(shown.schedule, title="Learning rate", note=f"of {shown.title}", height=150)
+            charts.append(replace(rates, x=x, y=Axis(low=0, high=top)))
+        sentence = self.describe(sides)
+        return Sheet(charts, "two runs: loss, scores at each look, rates", sentence, sentence, columns=2, least=280)
 
 
 def _score(value: float) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Panel
+from ftlab.lab.plots.runs import rates_chart
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
 
@@ -64,24 +64,7 @@ class SchedulePanel(Panel):
         """Compute the rates to draw: at most 300 steps, corners included."""
         return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rate of every layer by step as SVG text."""
-        schedule = self.preview(recipe)
-        return svg.line_chart(
-            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
-            title=self.title,
-            label=plots.describe(schedule),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=400,
-            x_range=(0, schedule.total_steps),
-            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=self.log_axis.value,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the rate of every layer by step as a matplotlib figure."""
-        return plots.plot_schedule(self.preview(recipe))
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the learning rate of every layer by step."""
+        chart = rates_chart(self.preview(recipe), log=self.log_axis.value, height=300)
+        return Sheet([chart], "learning rate of every layer by step", chart.sentence)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Number, Panel
+from ftlab.lab.plots.swa import averaging_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
 
@@ -59,41 +59,9 @@ class SWAPanel(Panel):
         """Compute the rates to draw: at most 300 steps, corners included."""
         return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rates by step and, below, how many steps come before, while annealing and after, as SVG text."""
-        schedule = self.preview(recipe)
-        phases = plots.averaging_phases(schedule, _anneal_steps(recipe))
-        total = schedule.total_steps
-        rates = svg.line_chart(
-            plots.averaging_lines(schedule),
-            title=self.title,
-            label=plots.describe_averaging(schedule, _anneal_steps(recipe)),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=360,
-            x_range=(0, total),
-            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=self.log_axis.value,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-        share = svg.bar_chart(
-            list(phases),
-            list(phases.values()),
-            title=f"{plots.averaged_share(schedule):.0%} of the steps are averaged",
-            x_label="steps",
-            colours=[plots.PHASE_COLOURS[phase] for phase in phases],
-            notes=[f"{steps} ({steps / total:.0%})" for steps in phases.values()],
-            width=580,
-            height=136,
-            x_range=(0, total),
-        )
-        return rates + share
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the rates by step and the share of the steps that is averaged as a matplotlib figure."""
-        return plots.plot_averaging_plan(self.preview(recipe), _anneal_steps(recipe))
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the rates by step and, below, how many steps come before, while annealing and after."""
+        return averaging_sheet(self.preview(recipe), _anneal_steps(recipe), self.log_axis.value)
 
 
 def _anneal_steps(recipe: Recipe) -> int:

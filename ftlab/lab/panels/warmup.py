@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.plots.warmup import gallery_sheet, warmup_sheet
 from ftlab.recipe import DECAY_TYPES, Recipe
 from ftlab.schedules import SCHEDULES, LRSchedule, preview
 
@@ -178,42 +178,8 @@ class WarmupPanel(Panel):
         """Compute every schedule under the recipe's warm-up, each with the arguments that it takes."""
         return {name: self.preview(recipe.but(schedule=name, schedule_args=self.arguments(name))) for name in SCHEDULES}
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return the rate by step as SVG text: one picture a schedule, or the chosen one alone."""
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe the rate by step: one chart a schedule, or the chosen one alone."""
         if self.gallery.value:
-            charts = plots.gallery_lines(self.schedules(recipe), recipe.schedule)
-            top = 1.08 * max(float(line.y.max()) for _, line, _ in charts) or 1.0
-            pictures = [
-                svg.line_chart(
-                    [line],
-                    title=title,
-                    label=sentence,
-                    x_label="step",
-                    y_label="rate",
-                    width=208,
-                    height=166,
-                    x_range=(0, recipe.epochs * self.steps_per_epoch),
-                    y_range=(0, top),
-                )
-                for title, line, sentence in charts
-            ]
-            return f'<div style="display:flex;flex-wrap:wrap">{"".join(pictures)}</div>'
-        schedule, without = self.preview(recipe), self.preview(recipe.but(warmup=0))
-        return svg.line_chart(
-            plots.warmup_lines(schedule, without),
-            title=f"Learning rate: {recipe.schedule}",
-            label=plots.describe(schedule),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=620,
-            height=400,
-            x_range=(0, schedule.total_steps),
-            y_range=(0, 1.08 * float(max(schedule.lr.max(), without.lr.max())) or 1.0),
-            marks=plots.schedule_marks(schedule),
-        )
-
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return the same as a matplotlib figure."""
-        if self.gallery.value:
-            return plots.plot_gallery(self.schedules(recipe), recipe.schedule)
-        return plots.plot_warmup(self.preview(recipe), self.preview(recipe.but(warmup=0)))
+            return gallery_sheet(self.schedules(recipe), recipe.schedule)
+        return warmup_sheet(self.preview(recipe), self.preview(recipe.but(warmup=0)))

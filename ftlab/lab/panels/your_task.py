@@ -6,10 +6,10 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab import plots
+from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.plots.your_task import plan_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, num_layers_of, preview
 
@@ -160,38 +160,12 @@ class YourTaskPanel(Panel):
         depth = self.depths[recipe.model]
         return f"The run in steps; {recipe.reinit_layers} of {depth} layers start afresh"
 
-    def draw(self, recipe: Recipe) -> str:
-        """Return every layer's rate, the spans and the command as SVG and HTML text."""
+    def picture(self, recipe: Recipe) -> Sheet:
+        """Describe every layer's rate and what the steps are spent on."""
         schedule = self.preview(recipe)
-        spans = self.spans(schedule, recipe)
-        rates = svg.line_chart(
-            svg.rate_lines(schedule.layers, schedule.steps, schedule.lr),
-            title="Learning rate of every layer",
-            label=plots.describe_plan(schedule, spans),
-            x_label=f"step ({schedule.steps_per_epoch} an epoch)",
-            y_label="rate",
-            width=580,
-            height=330,
-            x_range=(0, schedule.total_steps),
-            y_range=None if self.log_axis.value else (0, 1.08 * float(schedule.lr.max()) or 1.0),
-            log_y=self.log_axis.value,
-            marks=plots.schedule_marks(schedule),
-            empty="every rate is 0",
-        )
-        lengths = svg.bar_chart(
-            list(spans),
-            [steps for steps, _ in spans.values()],
-            title=self.heading(recipe),
-            x_label="steps",
-            notes=[note for _, note in spans.values()],
-            width=580,
-            height=180,
-            x_range=(0, schedule.total_steps),
-        )
-        command = escape(self.command)
-        return f"{rates}{lengths}<div>In a terminal:<pre style='white-space:pre-wrap;margin:0'>{command}</pre></div>"
+        return plan_sheet(schedule, self.spans(schedule, recipe), self.heading(recipe), self.log_axis.value)
 
-    def figure(self, recipe: Recipe) -> plots.Picture:
-        """Return rates and spans as a matplotlib figure."""
-        schedule = self.preview(recipe)
-        return plots.plot_plan(schedule, self.spans(schedule, recipe), self.heading(recipe))
+    def page(self, recipe: Recipe, picture: str) -> str:
+        """Put the command below the picture."""
+        command = escape(self.command)
+        return f"{picture}<div>In a terminal:<pre style='white-space:pre-wrap;margin:0'>{command}</pre></div>"

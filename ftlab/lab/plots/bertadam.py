@@ -1,4 +1,4 @@
-"""The pictures of notebook 09: what a missing bias correction makes of a rate."""
+"""The picture of notebook 09: what a missing bias correction makes of a learning rate."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.base import Picture, draw_lines, draw_marks
-from ftlab.lab.plots.runs import describe_schedule, schedule_marks, step_label
+from ftlab.lab.chart import BLUE, ORANGE, Axis, Chart, Line, Sheet, thin
+from ftlab.lab.plots.runs import describe_schedule, rates_chart, step_axis
 
 if TYPE_CHECKING:
     from ftlab.schedules import LRSchedule
@@ -20,21 +19,28 @@ def how_much_farther(schedule: LRSchedule, factor: np.ndarray) -> float:
     return float(np.sum(rate * factor) / np.sum(rate)) if np.any(rate) else float("nan")
 
 
-def effective_lines(schedule: LRSchedule, factor: np.ndarray) -> tuple[list[svg.Line], list[svg.Line]]:
-    """Return the lines of the top layer's rate, scheduled and in effect, and those of the factor between them.
+def effective_sheet(schedule: LRSchedule, factor: np.ndarray, optimizer: str = "BertAdam") -> Sheet:
+    """Describe the top layer's rate by step, scheduled and in effect, and below it the factor between the two.
 
-    factor (S,): one for every step of the schedule, as `ftlab.schedules.missing_correction` gives it.
+    factor (S,): one for every step of the schedule, as `ftlab.bert_schedules.missing_correction` gives it.
     """
-    rate = schedule.lr[:, -2]
+    rate, farther = schedule.lr[:, -2], how_much_farther(schedule, factor)
     rates = [
-        svg.Line("scheduled", *svg.thin(schedule.steps, rate), svg.BLUE, "6 3", 1.8),
-        svg.Line("in effect", *svg.thin(schedule.steps, rate * factor), svg.ORANGE, width=2.4),
+        Line("scheduled", *thin(schedule.steps, rate), BLUE, "6 3", 1.8),
+        Line("in effect", *thin(schedule.steps, rate * factor), ORANGE, width=2.4),
     ]
     factors = [
-        svg.Line("with correction", schedule.steps[[0, -1]], np.ones(2), svg.BLUE, "6 3", 1.8),
-        svg.Line("this optimizer", *svg.thin(schedule.steps, factor), svg.ORANGE, width=2.4),
+        Line("with correction", schedule.steps[[0, -1]], np.ones(2), BLUE, "6 3", 1.8),
+        Line(optimizer, *thin(schedule.steps, factor), ORANGE, width=2.4),
     ]
-    return rates, factors
+    note = f"scheduled and in effect, {farther:.2f} times as much" if farther > 1 else "scheduled and in effect"
+    high = 1.06 * max(1.0, float(factor.max()))
+    charts = [
+        rates_chart(schedule, rates, note=note),
+        Chart("Factor", factors, note="between the two", x=step_axis(schedule), y=Axis(low=0, high=high), height=110),
+    ]
+    sentence = describe_effective(schedule, factor)
+    return Sheet(charts, "rate scheduled and rate in effect, by step", sentence, share="x")
 
 
 def describe_effective(schedule: LRSchedule, factor: np.ndarray) -> str:
@@ -48,18 +54,3 @@ def describe_effective(schedule: LRSchedule, factor: np.ndarray) -> str:
         f"{factor[most]:.2f} times at step {schedule.steps[most]} and {factor[-1]:.2f} times at step "
         f"{schedule.steps[-1]}; over the run {farther:.2f} times as much."
     )
-
-
-def plot_effective(schedule: LRSchedule, factor: np.ndarray) -> Picture:
-    """Draw the top layer's rate by step, scheduled and in effect, and beside it the factor between the two."""
-    rates, factors = effective_lines(schedule, factor)
-    figure = Picture(name="rate scheduled and rate in effect, by step", sentence=describe_effective(schedule, factor))
-    left, right = figure.subplots(1, 2)
-    end, label = schedule.total_steps, step_label(schedule)
-    draw_lines(left, rates, "rate, scheduled and in effect", label, "rate", x_end=end)
-    draw_lines(right, factors, "how many times as large", label, "factor", x_end=end)
-    draw_marks(left, schedule_marks(schedule))
-    for axes, lines in ((left, rates), (right, factors)):
-        top = max(float(line.y.max()) for line in lines) or 1.0
-        axes.set_ylim(-0.02 * top, 1.15 * top)
-    return figure

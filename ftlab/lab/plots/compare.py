@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.base import Picture, draw_lines, dress
+from ftlab.checks import number
+from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Chart, Line, Sheet
+from ftlab.lab.figure import Picture, draw
 
 
 def plot_spread(values: Mapping[str, Sequence[float]], *, unit: str = "test RMSE") -> Picture:
@@ -20,37 +20,16 @@ def plot_spread(values: Mapping[str, Sequence[float]], *, unit: str = "test RMSE
         f"{label}: mean {np.mean(v):.3f}, from {np.min(v):.3f} to {np.max(v):.3f} over {len(v)} runs"
         for label, v in values.items()
     ]
-    figure = Picture(
-        height=1.2 + 0.42 * len(values),
-        name=f"spread of {unit} between runs",
-        sentence="; ".join(parts) + ".",
-    )
-    axes = figure.subplots()
-    for row, results in enumerate(values.values()):
-        results = np.asarray(results, dtype=np.float64)
-        axes.plot(
-            results,
-            np.full(len(results), row),
-            "o",
-            color=svg.BLUE[0],
-            alpha=0.7,
-            label="" if row else "one run",
-        )
-        axes.plot(
-            results.mean(),
-            row,
-            "|",
-            color=svg.ORANGE[0],
-            markersize=18,
-            markeredgewidth=2.5,
-            label="" if row else "mean",
-        )
-    axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.5, -0.5)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=1.6)
-    dress(axes, f"{unit} of repeated runs", unit, "")
-    axes.grid(axis="y", visible=False)
-    return figure
+    results = [np.asarray(v, dtype=np.float64) for v in values.values()]
+    at = np.concatenate([np.full(len(v), row) for row, v in enumerate(results)])
+    means = np.array([v.mean() for v in results])
+    lines = [
+        Line("one run", np.concatenate(results), at, BLUE, width=0, opacity=0.7, marker="dot"),
+        Line("mean", means, np.arange(len(means)), ORANGE, width=0, marker="stroke"),
+    ]
+    chart = Chart(_capital(unit), lines, note="of repeated runs", x=Axis(unit), y=Axis(names=list(values)),
+                  labels="above", height=34 * len(values))  # fmt: skip
+    return draw(Sheet([chart], f"spread of {unit} between runs", "; ".join(parts) + "."))
 
 
 def plot_sweep(
@@ -61,73 +40,64 @@ def plot_sweep(
     unit: str = "validation RMSE",
     title: str = "",
 ) -> Picture:
-    """Draw one value or several against a setting, such as a score against the number of fresh layers.
+    """Draw one value or several against a setting, such as a score against the number of re-initialised layers.
 
     settings (n,): places on the x axis. curves: {label: up to n values}; a curve that is not finished yet is drawn as
     far as it goes.
     """
     ends = [f"{label} {v[0]:.3f} at {settings[0]:g}, {v[len(v) - 1]:.3f} at {settings[len(v) - 1]:g}"
             for label, v in curves.items() if len(v)]  # fmt: skip
-    title = title or f"{unit} by {x_label}"
-    sentence = f"{title}: {'; '.join(ends) or 'nothing yet'}."
-    figure = Picture(height=3.3, name=f"{unit} by {x_label}", sentence=sentence)
-    axes = figure.subplots()
-    styles = [(svg.GREY, "5 3", "s"), (svg.BLUE, "", "o"), (svg.ORANGE, "2 2", "^"), (svg.INK, "7 2", "D")]
+    heading = title or f"{unit} by {x_label}"
+    sentence = f"{heading}: {'; '.join(ends) or 'nothing yet'}."
+    looks = [(GREY, "5 3", "square"), (BLUE, "", "dot"), (ORANGE, "2 2", "triangle"), (INK, "7 2", "diamond")]
+    x, lines = np.asarray(settings, dtype=np.float64), []
     for i, (label, values) in enumerate(curves.items()):
-        colour, dash, marker = styles[i % len(styles)]
-        linestyle = (0, tuple(map(float, dash.split()))) if dash else "-"
-        x = np.asarray(settings, dtype=np.float64)[: len(values)]
-        axes.plot(x, values, color=colour[0], linestyle=linestyle, marker=marker, markersize=5, label=label)
-    low, high = min(settings), max(settings)
+        colour, dash, marker = looks[i % len(looks)]
+        y = np.asarray(values, dtype=np.float64)
+        lines.append(Line(label, x[: len(y)], y, colour, dash, marker=marker))
+    low, high = float(x.min()), float(x.max())
     pad = 0.04 * (high - low) or 0.5
-    axes.set_xlim(low - pad, high + pad)
-    axes.legend(frameon=False, fontsize=8)
-    dress(axes, title, x_label, unit)
-    if all(float(value).is_integer() for value in settings):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
+    axis = Axis(x_label, low - pad, high + pad, whole=all(float(value).is_integer() for value in settings))
+    chart = Chart(_capital(title or unit), lines, note=unit if title else f"by {x_label}", x=axis)
+    return draw(Sheet([chart], f"{unit} by {x_label}", sentence))
 
 
 def plot_by_step(curves: Mapping[str, np.ndarray], *, title: str, y_label: str, first: int = 1) -> Picture:
     """Draw up to four curves over the steps: {label: (steps,)}; the first point stands at step `first`."""
-    parts = [f"{name}: {svg.number(c[0])} at first, {svg.number(c[-1])} at last" for name, c in curves.items()]
-    figure = Picture(height=3.2, name=f"{title}, by step", sentence="; ".join(parts) + ".")
-    axes = figure.subplots()
-    looks = [(svg.ORANGE, "", 2.2), (svg.BLUE, "7 2.5", 2.2), (svg.GREY, "2 2.5", 1.8), (svg.INK, "9 3 2 3", 1.4)]
+    parts = [f"{name}: {number(c[0])} at first, {number(c[-1])} at last" for name, c in curves.items()]
+    looks = [(ORANGE, "", 2.2), (BLUE, "7 2.5", 2.2), (GREY, "2 2.5", 1.8), (INK, "9 3 2 3", 1.4)]
     lines = [
-        svg.Line(name, first + np.arange(len(curve)), np.asarray(curve, dtype=np.float64), *look)
+        Line(name, first + np.arange(len(curve)), np.asarray(curve, dtype=np.float64), *look)
         for look, (name, curve) in zip(looks, curves.items(), strict=False)
     ]
     end = max(first + len(curve) - 1 for curve in curves.values())
-    draw_lines(axes, lines, title, "step", y_label, x_end=end)
-    axes.set_ylim(bottom=0)
-    return figure
+    axes = {"x": Axis("optimizer step", 0, max(1, end), whole=True), "y": Axis(low=0)}
+    chart = Chart(_capital(title), lines, note=y_label, **axes)
+    return draw(Sheet([chart], f"{title}, by step", "; ".join(parts) + "."))
 
 
 def plot_by_layer(layers: Sequence[str], series: Mapping[str, Sequence[float]], *, title: str, x_label: str) -> Picture:
-    """Draw a value of every layer, one line of dots a series: rates by convention, distances by run.
+    """Draw a value of every layer, head on top, one line of dots a series: rates by convention, distances by run.
 
-    layers: names from the embeddings up to the head, drawn upwards. series: {label: one value a layer}.
+    layers: names from the embeddings up to the head. series: {label: one value a layer}.
     """
-    looks = [(svg.BLUE[0], "o", "-"), (svg.ORANGE[0], "s", "--"), (svg.INK[0], "^", ":"), (svg.GREY[0], "D", "-.")]
+    looks = [(BLUE, "", "dot"), (ORANGE, "6 3", "square"), (INK, "2 2.5", "triangle"), (GREY, "9 3 2 3", "diamond")]
     parts = [
-        f"{label}: {svg.number(values[0])} ({layers[0]}) to {svg.number(values[-2])} ({layers[-2]}), "
-        f"{svg.number(values[-1])} ({layers[-1]})"
+        f"{label}: {number(values[0])} ({layers[0]}) to {number(values[-2])} ({layers[-2]}), "
+        f"{number(values[-1])} ({layers[-1]})"
         for label, values in series.items()
     ]
-    figure = Picture(height=1.2 + 0.26 * len(layers), name=title, sentence=f"{x_label}. {'; '.join(parts)}.")
-    axes = figure.subplots()
-    for (label, values), (colour, marker, dash) in zip(series.items(), looks, strict=False):
-        body = np.asarray(values[:-1], dtype=np.float64)
-        rows = np.arange(len(body))
-        style = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False}
-        axes.plot(body, rows, linestyle=dash, linewidth=1.2, label=label, **style)
+    rows = np.arange(len(layers) - 1, -1, -1.0)
+    lines = []
+    for (label, values), (colour, dash, marker) in zip(series.items(), looks, strict=False):
+        values = np.asarray(values, dtype=np.float64)
         # The head is no further step of the same stair, so no line leads to it.
-        axes.plot(values[-1], len(body), linestyle="none", **style)
-    axes.set_yticks(range(len(layers)), list(layers))
-    axes.set_xlim(left=0)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=3.4)
-    dress(axes, title, x_label, "")
-    if x_label.startswith("rate"):
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: svg.number(round(value, 12))))
-    return figure
+        x, y = np.insert(values, len(values) - 1, np.nan), np.insert(rows, len(rows) - 1, np.nan)
+        lines.append(Line(label, x, y, colour, dash, 1.4, marker=marker))
+    chart = Chart(_capital(title), lines, x=Axis(x_label, low=0), y=Axis(names=layers[::-1]), labels="above",
+                  height=23 * len(layers))  # fmt: skip
+    return draw(Sheet([chart], title, f"{x_label}. {'; '.join(parts)}."))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""The pictures of notebook 06: looks, their cost and their luck."""
+"""The pictures of notebook 06: evaluations, their cost and their luck."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.base import METRIC_NAMES, Picture, draw_lines, draw_marks, dress
-from ftlab.lab.plots.runs import step_label
+from ftlab.checks import number
+from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Chart, Line, Mark, Sheet
+from ftlab.lab.figure import Picture, draw
+from ftlab.lab.plots.runs import METRIC_NAMES, epoch_marks, step_axis
 
 if TYPE_CHECKING:
     from ftlab.history import History
 
 
 def plot_looks(history: History) -> Picture:
-    """Draw the validation score at every look, those at the ends of epochs apart: the whole run, and a close-up.
+    """Draw the validation score at every evaluation, those at the ends of epochs apart: the whole run, and a close-up.
 
     The close-up shows what lies from the end of the first epoch on. Needs at least one evaluation.
     """
@@ -31,25 +31,27 @@ def plot_looks(history: History) -> Picture:
     if len(ends):  # an interrupted run may have none
         i = next(i for i in order if at_end[i])
         sentence += f" Of the {len(ends)} at the ends of epochs the best is {score[i]:.3f} after step {step[i]}."
-    figure = Picture(name="validation score at every look, and at the ends of epochs", sentence=sentence)
     lines = [
-        svg.Line("every look", step, score, svg.GREY, width=1.4, dots=True),
-        svg.Line("ends of epochs", step[ends], score[ends], svg.BLUE, "6 3", 2.0, dots=True),
-        svg.Line(f"best look {score[best[0]]:.3f}", step[best], score[best], svg.ORANGE, dots=True),
+        Line("every evaluation", step, score, GREY, width=1.4, marker="dot"),
+        Line("ends of epochs", step[ends], score[ends], BLUE, "6 3", 2.0, marker="square"),
+        Line("best", step[best], score[best], ORANGE, width=0, marker="diamond", note=f"{score[best[0]]:.3f}"),
     ]
-    marks = [svg.Mark(s) for s in range(history.steps_per_epoch, history.total_steps, history.steps_per_epoch)]
     late = step >= min(history.steps_per_epoch, step[-1])
-    for axes, title in zip(figure.subplots(1, 2), (f"validation {metric}", "close-up"), strict=True):
-        draw_lines(axes, lines, title, step_label(history), metric, x_end=1.03 * history.total_steps)
-        draw_marks(axes, marks)
-        axes.lines[2].set(marker="D", markersize=8)
-        axes.legend(fontsize=8, framealpha=0.7, edgecolor="none", handlelength=2.6)
-    axes.set_xlim(left=0.9 * step[late][0])
     low, high = score[late].min(), score[late].max()
     pad = 0.15 * (high - low) or 0.05
-    axes.set_ylim(low - pad, high + pad)
-    axes.get_legend().remove()
-    return figure
+    close = {"x": Axis("optimizer step", 0.9 * step[late][0], 1.03 * history.total_steps, whole=True),
+             "y": Axis(low=low - pad, high=high + pad)}  # fmt: skip
+    marks = epoch_marks(history)
+    charts = [
+        Chart(f"Validation {metric}", lines, marks=marks, x=step_axis(history), labels="above", height=210),
+        Chart("Close-up", [Line("", *_xy(line)) for line in lines], note="from the first epoch on", marks=marks,
+              **close, height=210),
+    ]  # fmt: skip
+    return draw(Sheet(charts, "validation score at every look, and at the ends of epochs", sentence, columns=2))
+
+
+def _xy(line: Line) -> tuple:
+    return line.x, line.y, line.colour, line.dash, line.width, line.opacity, line.marker
 
 
 def plot_luck(
@@ -58,29 +60,26 @@ def plot_luck(
     marks: Mapping[str, float] | None = None,
     unit: str = "RMSE",
 ) -> Picture:
-    """Draw how far the best of k looks flatters, by k on a logarithmic axis.
+    """Draw how far the best of k evaluations flatters, by k on a logarithmic axis.
 
-    curves: {label: (numbers of looks, optimism)}; one of at most 12 points is drawn as dots. marks: {label: number of
-    looks}, as vertical lines.
+    curves: {label: (numbers of evaluations, optimism)}; one of at most 12 points is drawn as dots. marks: {label:
+    number of evaluations}, as vertical lines.
     """
-    parts = [f"{name}: {svg.number(float(y[-1]))} with {svg.number(x[-1])} looks" for name, (x, y) in curves.items()]
-    figure = Picture(height=3.8, name="optimism of the best score by number of looks", sentence="; ".join(parts) + ".")
-    axes = figure.subplots()
-    styles = [(svg.BLUE, "-"), (svg.ORANGE, "--"), (svg.GREY, "-."), (svg.INK, ":")]
+    parts = [f"{name}: {number(float(y[-1]))} with {number(x[-1])} looks" for name, (x, y) in curves.items()]
+    looks = [(BLUE, "", "diamond"), (ORANGE, "6 3", "square"), (GREY, "9 3 2 3", "triangle"), (INK, "2 2.5", "dot")]
+    lines = []
     for i, (name, (x, y)) in enumerate(curves.items()):
-        colour, dash = styles[i % len(styles)]
+        colour, dash, marker = looks[i % len(looks)]
         few = len(x) <= 12
-        style = {"linestyle": "none", "marker": "Ds^o"[i % 4], "markersize": 6} if few else {"linestyle": dash}
-        axes.plot(x, y, color=colour[0], linewidth=2, label=name, **style)
-    axes.set_xscale("log")
-    axes.set_xlim(min(np.min(x) for x, _ in curves.values()) / 1.1, max(np.max(x) for x, _ in curves.values()) * 1.02)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    draw_marks(axes, [svg.Mark(x, name) for name, x in (marks or {}).items()])
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    heights = np.concatenate([np.asarray(y, dtype=np.float64) for _, y in curves.values()])
-    axes.set_ylim(min(0.0, heights.min()), 1.3 * heights.max() or 1.0)  # room for the marks' names above the lines
-    dress(axes, "how far the best of k looks flatters", "number of looks k", f"optimism ({unit})")
-    return figure
+        look = {"width": 0, "marker": marker} if few else {"dash": dash, "width": 2}
+        lines.append(Line(name, np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), colour, **look))
+    ends = min(line.x.min() for line in lines) / 1.1, max(line.x.max() for line in lines) * 1.02
+    heights = np.concatenate([line.y for line in lines])
+    axes = {"x": Axis("number of evaluations k", *ends, log=True),
+            "y": Axis(low=min(0.0, heights.min()), high=1.06 * heights.max() or 1.0)}  # fmt: skip
+    chart = Chart("Optimism", lines, marks=[Mark(x, name) for name, x in (marks or {}).items()],
+                  note=f"of the best of k evaluations ({unit})", **axes, height=220)  # fmt: skip
+    return draw(Sheet([chart], "optimism of the best score by number of looks", "; ".join(parts) + "."))
 
 
 def plot_choices(
@@ -90,49 +89,24 @@ def plot_choices(
     *,
     unit: str = "RMSE",
 ) -> Picture:
-    """Draw what more looks to choose from changed in the score of the checkpoint chosen, by number of looks.
+    """Draw what more evaluations to choose from changed in the score of the checkpoint chosen, by their number.
 
     looks: (k,). changes: {label: (k,) changes}. half_widths: {label: (k,) half the width of the interval}, for some of
     the labels; those are drawn with bars.
     """
     half_widths = half_widths or {}
     parts = [f"{name}: {np.asarray(y)[-1]:+.4f} with {looks[-1]} looks" for name, y in changes.items()]
-    figure = Picture(height=3.8, name="change of the chosen score by number of looks", sentence="; ".join(parts) + ".")
-    axes = figure.subplots()
-    styles = [(svg.BLUE, "-", "o"), (svg.ORANGE, "--", "D"), (svg.GREY, ":", "s"), (svg.INK, "-.", "^")]
-    places = np.arange(len(looks))
+    styles = [(BLUE, "", "dot"), (ORANGE, "6 3", "diamond"), (GREY, "2 2.5", "square"), (INK, "9 3 2 3", "triangle")]
+    lines = [Line("", np.array([-0.5, len(looks) - 0.5]), np.zeros(2), INK, width=1)]
     for i, (name, y) in enumerate(changes.items()):
         colour, dash, marker = styles[i % len(styles)]
-        shift = 0.08 * (i - (len(changes) - 1) / 2)  # beside each other, so that no bar hides another
-        style = {"color": colour[0], "linestyle": dash, "marker": marker, "capsize": 3}
-        axes.errorbar(places + shift, y, half_widths.get(name), label=name, **style)
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(places, [str(k) for k in looks])
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    dress(axes, "the checkpoint chosen, against the last one", "looks to choose from", f"change in {unit}")
-    return figure
-
-
-def plot_look_example(
-    example: Sequence[svg.Line],
-    luck: Sequence[svg.Line],
-    *,
-    steps: int,
-    looks: int,
-    marks: Sequence[svg.Mark] = (),
-    y_range: tuple[float, float] | None = None,
-    sentence: str = "",
-) -> Picture:
-    """Draw an invented validation curve with its looks beside the expected optimism by number of looks.
-
-    steps, looks: where the two horizontal axes end. y_range: of the curve.
-    """
-    figure = Picture(name="an example of looks, and the expected optimism", sentence=sentence)
-    left, right = figure.subplots(1, 2)
-    draw_lines(left, example, "an example: scores at each look", "step", "validation RMSE", x_end=steps)
-    draw_marks(left, marks)
-    if y_range is not None:
-        left.set_ylim(y_range)
-    draw_lines(right, luck, "expected optimism", "looks taken", "RMSE", x_end=looks)
-    right.set_ylim(bottom=0)
-    return figure
+        at = np.arange(len(looks)) + 0.08 * (i - (len(changes) - 1) / 2)  # side by side, so that no bar hides another
+        y, gap = np.asarray(y, dtype=np.float64), np.full(len(looks), np.nan)
+        if name in half_widths:
+            half = np.asarray(half_widths[name], dtype=np.float64)
+            bars = np.column_stack([y - half, y + half, gap]).ravel()
+            lines.append(Line("", np.repeat(at, 3), bars, colour, width=1.4))
+        lines.append(Line(name, at, y, colour, dash, marker=marker))
+    axis = Axis("evaluations to choose from", names=[str(k) for k in looks])
+    chart = Chart(f"Change in {unit}", lines, note="of the checkpoint chosen, against the last one", x=axis, height=240)
+    return draw(Sheet([chart], "change of the chosen score by number of looks", "; ".join(parts) + "."))

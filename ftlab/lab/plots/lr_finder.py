@@ -1,4 +1,4 @@
-"""The pictures of the range test and of a grid of rates."""
+"""The pictures of the range test and of a grid of learning rates."""
 
 from __future__ import annotations
 
@@ -6,35 +6,58 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.base import METRIC_NAMES, Picture, draw_lines, draw_marks
+from ftlab.checks import number
+from ftlab.lab.chart import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    Axis,
+    Chart,
+    Line,
+    Mark,
+    Sheet,
+    depth_colours,
+    smooth,
+    smoothing_window,
+)
+from ftlab.lab.figure import Picture, draw
+from ftlab.lab.plots.runs import METRIC_NAMES
 
 if TYPE_CHECKING:
     from ftlab.run import Run
     from ftlab.tuning.lr_finder import LRFinder
 
 
-def range_lines(finder: LRFinder) -> tuple[list[svg.Line], list[svg.Mark], float]:
-    """Return a range test's lines over the rate, its suggestions as marks, and a height that shows the fall whole."""
+def range_sheet(finder: LRFinder, chosen: str = "") -> Sheet:
+    """Describe the loss of a range test by learning rate, each batch and smoothed, with the suggestions.
+
+    chosen: the rule whose suggestion stands out by a pointer before its name.
+    """
     rates, smoothed = finder.rates, finder.smoothed
     ends = rates[[0, -1]] if len(rates) else np.empty(0)
     lines = [
-        svg.Line("each batch", rates, finder.losses, svg.GREY, width=1.0, opacity=0.6),
-        svg.Line("smoothed", rates, smoothed, svg.BLUE, width=2.4),
-        svg.Line("before training", ends, np.full(len(ends), finder.start_loss), svg.INK, "5 3", 1.2),
+        Line("each batch", rates, finder.losses, GREY, width=1.0, opacity=0.6),
+        Line("smoothed", rates, smoothed, BLUE, width=2.4),
+        Line("before training", ends, np.full(len(ends), finder.start_loss), INK, "5 3", 1.2),
     ]
     marks = []
     if not finder.refusal:
         suggestions = finder.suggestions
-        marks = [svg.Mark(rate, f"{rule} {rate:.1e}") for rule, rate in suggestions.items()]
+        pointer = {rule: "▶ " if rule == chosen else "" for rule in suggestions}
+        marks = [Mark(rate, f"{pointer[rule]}{rule} {number(rate)}") for rule, rate in suggestions.items()]
         at = np.array(sorted(suggestions.values()))
         height = np.interp(np.log(at), np.log(rates), smoothed)
-        lines.append(svg.Line("suggestions", at, height, svg.ORANGE, width=0.0, dots=True))
+        lines.append(Line("", at, height, ORANGE, width=0.0, marker="dot"))
+    # High enough for the whole fall, not for the explosion behind it.
     seen = smoothed[np.isfinite(smoothed)][: max(1, int(np.argmin(smoothed)) + 1 if len(smoothed) else 1)]
-    return lines, marks, 1.6 * max(finder.start_loss, *seen.tolist(), 0.0)
+    top = 1.6 * max(finder.start_loss, *seen.tolist(), 0.0)
+    x = Axis("learning rate of the top layer", *(ends * (1 / 1.2, 1.2) if len(ends) else ()), log=True)
+    note = f"of a range test, {finder.status} after {len(finder.history)} of {finder.history.total_steps} updates"
+    chart = Chart("Loss", lines, marks=marks, note=note, x=x, y=Axis(low=0, high=top), labels="above", height=240,
+                  empty="no update yet")  # fmt: skip
+    return Sheet([chart], "loss by learning rate in a range test", describe_lr_finder(finder))
 
 
 def describe_lr_finder(finder: LRFinder) -> str:
@@ -42,31 +65,21 @@ def describe_lr_finder(finder: LRFinder) -> str:
     text = f"Range test, {finder.status} after {len(finder.history)} of {finder.history.total_steps} updates"
     if len(finder.history):
         text += f" at rates from {finder.rates[0]:.1e} to {finder.rates[-1]:.1e}"
-    text += f"; loss {svg.number(finder.start_loss)} before training"
+    text += f"; loss {number(finder.start_loss)} before training"
     if finder.refusal:
         return f"{text}; no suggestion."
     lowest = finder.usable.start + int(finder.smoothed[finder.usable].argmin())
-    text += f", lowest smoothed {svg.number(finder.smoothed[lowest])} at {finder.rates[lowest]:.1e}; suggestions: "
+    text += f", lowest smoothed {number(finder.smoothed[lowest])} at {finder.rates[lowest]:.1e}; suggestions: "
     return text + ", ".join(f"{rule} {rate:.1e}" for rule, rate in finder.suggestions.items()) + "."
 
 
 def plot_lr_finder(finder: LRFinder) -> Picture:
-    """Draw the loss of a range test against the rate, each batch and smoothed, with the suggestions."""
-    figure = Picture(name="loss by learning rate in a range test", sentence=describe_lr_finder(finder))
-    axes = figure.subplots()
-    lines, marks, top = range_lines(finder)
-    title = f"range test: {finder.status} after {len(finder.history)} of {finder.history.total_steps} updates"
-    draw_lines(axes, lines, title, "rate of the top layer", "loss", x_end=1, empty="no update yet")
-    if len(finder.rates):
-        _logarithmic(axes)
-        axes.set_xlim(finder.rates[0] / 1.2, finder.rates[-1] * 1.2)
-    axes.set_ylim(0, top)
-    _draw_suggestions(axes, marks)
-    return figure
+    """Draw the loss of a range test against the learning rate, each batch and smoothed, with the suggestions."""
+    return draw(range_sheet(finder))
 
 
 def plot_rate_grid(runs: Sequence[Run], marks: Mapping[str, float] | None = None) -> Picture:
-    """Draw runs that differ in their rate: training loss by step, and best validation score by rate.
+    """Draw runs that differ in their learning rate: training loss by step, and best validation score by rate.
 
     marks: {label: rate} to stand as vertical lines among the scores, such as a range test's suggestions.
     """
@@ -74,35 +87,20 @@ def plot_rate_grid(runs: Sequence[Run], marks: Mapping[str, float] | None = None
     metric = METRIC_NAMES[runs[0].history.metric]
     found = [(run.recipe.lr, float("nan") if run.best_score is None else run.best_score) for run in runs]
     parts = [f"{lr:.1e}: {score:.3f}" if np.isfinite(score) else f"{lr:.1e}: none" for lr, score in found]
-    figure = Picture(height=3.8, name="runs with different rates", sentence=f"Best validation {metric} by rate. "
-                     f"{'; '.join(parts)}.")  # fmt: skip
-    left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
-    colours = svg.depth_colours(len(runs))
     dashes = ["2 2.5", "", "7 2.5", "9 3 2 3", "4 2", "1 2"]
     lines, lowest = [], []
-    for i, run in enumerate(runs):
-        loss = svg.smooth(run.history.loss, svg.smoothing_window(run.history.total_steps))
-        lines.append(svg.Line(f"{run.recipe.lr:.1e}", np.arange(len(loss)), loss, colours[i], dashes[i % len(dashes)]))
+    for i, (run, colour) in enumerate(zip(runs, depth_colours(len(runs)), strict=True)):
+        loss = smooth(run.history.loss, smoothing_window(run.history.total_steps))
+        lines.append(Line(number(run.recipe.lr), np.arange(len(loss)), loss, colour, dashes[i % len(dashes)]))
         lowest.append(run.history.loss[0])
-    draw_lines(left, lines, "training loss, smoothed", "step", "loss", x_end=max(len(run.history) for run in runs))
-    left.set_ylim(0, 2 * max(lowest))
+    x = Axis("optimizer step", 0, max(1, *(len(run.history) for run in runs)), whole=True)
+    losses = Chart("Training loss", lines, note="by learning rate, smoothed", x=x, y=Axis(low=0, high=2 * max(lowest)),
+                   height=220)  # fmt: skip
     rates, scores = (np.array(column) for column in zip(*found, strict=True))
-    draw_lines(right, [svg.Line("", rates, scores, svg.BLUE, width=1.6, dots=True)],
-               f"best validation {metric}", "rate (lr)", metric, x_end=1, empty="no score")  # fmt: skip
-    _logarithmic(right)
     marked = {} if marks is None else marks
     every = np.concatenate([rates, list(marked.values())])
-    right.set_xlim(every.min() / 1.6, every.max() * 1.6)
-    _draw_suggestions(right, [svg.Mark(rate, label) for label, rate in marked.items()])
-    return figure
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set_xscale("log")
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _draw_suggestions(axes: Axes, marks: Sequence[svg.Mark]) -> None:
-    draw_marks(axes, marks)
-    for text in axes.texts if marks else []:  # neighbours may be close: no line through a word
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8})
+    best = Chart(f"Best validation {metric}", [Line("", rates, scores, BLUE, width=1.6, marker="dot")],
+                 marks=[Mark(rate, label) for label, rate in marked.items()], height=220, empty="no score",
+                 x=Axis("learning rate (lr)", every.min() / 1.6, every.max() * 1.6, log=True))  # fmt: skip
+    sentence = f"Best validation {metric} by rate. {'; '.join(parts)}."
+    return draw(Sheet([losses, best], "runs with different rates", sentence, columns=2))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftlab.lab import old_svg as svg
-from ftlab.lab.plots.base import METRIC_NAMES, Picture, draw_lines, draw_marks, dress
-from ftlab.lab.plots.runs import describe_schedule, schedule_marks, score_lines, step_label
+from ftlab.checks import number
+from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet, rate_lines
+from ftlab.lab.figure import Picture, draw
+from ftlab.lab.plots.runs import METRIC_NAMES, describe_schedule, rates_chart, score_chart, step_axis
 
 if TYPE_CHECKING:
     from ftlab.history import History
@@ -32,7 +33,7 @@ def averaging_phases(schedule: LRSchedule, anneal_steps: int = 0) -> dict[str, i
     return {**phases, "averaged": left - annealing}
 
 
-PHASE_COLOURS = {"not averaged": svg.GREY, "averaged, annealing": svg.ORANGE, "averaged": svg.BLUE}
+PHASE_COLOURS = {"not averaged": GREY, "averaged, annealing": ORANGE, "averaged": BLUE}
 
 
 def averaged_share(schedule: LRSchedule) -> float:
@@ -40,21 +41,20 @@ def averaged_share(schedule: LRSchedule) -> float:
     return 0.0 if schedule.swa_step is None else 1 - schedule.swa_step / schedule.total_steps
 
 
-def averaging_lines(schedule: LRSchedule) -> list[svg.Line]:
+def averaging_lines(schedule: LRSchedule) -> list[Line]:
     """Return the lines of every layer's rate, with a broad band under each where the weights are averaged."""
-    lines = svg.rate_lines(schedule.layers, schedule.steps, schedule.lr)
+    lines = rate_lines(schedule.layers, schedule.steps, schedule.lr)
     bands = []
     if schedule.swa_step is not None:
         for line in lines:
             averaged = line.x >= schedule.swa_step
-            bands.append(
-                replace(line, label="", x=line.x[averaged], y=line.y[averaged], dash="", width=7.0, opacity=0.28)
-            )
+            band = {"x": line.x[averaged], "y": line.y[averaged], "dash": "", "width": 7.0, "opacity": 0.28}
+            bands.append(replace(line, label="", **band))
     return bands + lines
 
 
 def describe_averaging(schedule: LRSchedule, anneal_steps: int = 0) -> str:
-    """Say in words what `plot_averaging_plan` shows: every layer's rate, and how many steps are averaged."""
+    """Say in words what `averaging_sheet` shows: every layer's rate, and how many steps are averaged."""
     phases = averaging_phases(schedule, anneal_steps)
     counts = "; ".join(f"{phase}: {steps}" for phase, steps in phases.items())
     return (
@@ -63,32 +63,20 @@ def describe_averaging(schedule: LRSchedule, anneal_steps: int = 0) -> str:
     )
 
 
-def plot_averaging_plan(schedule: LRSchedule, anneal_steps: int = 0) -> Picture:
-    """Draw every layer's rate by step with the averaging phase bold, and below it how the steps are shared out."""
-    figure = Picture(
-        height=4.2,
-        name="learning rates and the steps that are averaged",
-        sentence=describe_averaging(schedule, anneal_steps),
-    )
-    panes = figure.subplot_mosaic([["rate"], ["share"]], height_ratios=[3.4, 1])
-    end = schedule.total_steps
-    draw_lines(panes["rate"], averaging_lines(schedule), "learning rate of every layer", "", "rate", x_end=end)
-    panes["rate"].set_ylim(bottom=0)
-    draw_marks(panes["rate"], schedule_marks(schedule))
-    phases = averaging_phases(schedule, anneal_steps)
-    share = panes["share"]
-    bars = share.barh(
-        list(phases),
-        list(phases.values()),
-        color=[PHASE_COLOURS[phase][0] for phase in phases],
-        hatch=["//" if phase == "averaged, annealing" else "" for phase in phases],
-    )
-    share.bar_label(bars, [f"{n} ({n / end:.0%})" for n in phases.values()], padding=4, fontsize=8)
-    share.invert_yaxis()
-    share.set_xlim(0, 1.12 * end)
-    dress(share, f"{averaged_share(schedule):.0%} of the steps are averaged", step_label(schedule), "")
-    share.grid(axis="y", visible=False)
-    return figure
+def averaging_sheet(schedule: LRSchedule, anneal_steps: int = 0, log: bool = False) -> Sheet:
+    """Describe every layer's rate by step with the averaging phase bold, and below it, over the same steps, what
+    becomes of the weights."""
+    phases, end = averaging_phases(schedule, anneal_steps), schedule.total_steps
+    bars, start = [], 0
+    for row, (phase, steps) in enumerate(phases.items()):
+        note = f"{steps} ({steps / end:.0%})"
+        bars.append(Bar(row, start + steps, PHASE_COLOURS[phase], note, start=start))
+        start += steps
+    share = Chart("Weights", bars=bars, note=f"{averaged_share(schedule):.0%} of the steps are averaged",
+                  x=step_axis(schedule), y=Axis(names=list(phases)))  # fmt: skip
+    rates = rates_chart(schedule, averaging_lines(schedule), log=log, note="of every layer; bold while averaging")
+    name = "learning rates and the steps that are averaged"
+    return Sheet([rates, share], name, describe_averaging(schedule, anneal_steps), share="x")
 
 
 def plot_averaging(history: History) -> Picture:
@@ -102,25 +90,16 @@ def plot_averaging(history: History) -> Picture:
             f"; at the last, validation {metric} {last['score']:.3f} of the live weights and {last['swa_score']:.3f} "
             f"of the averaged ones, {last['swa_distance']:.3f} apart"
         )
-    figure = Picture(height=3.4, name="live and averaged weights: score and distance by step", sentence=f"{sentence}.")
-    scores, distance = figure.subplots(1, 2)
-    end = max(history.total_steps, len(history))
-    draw_lines(
-        scores, score_lines(history), f"validation {metric}", "step", metric, x_end=end, empty="no evaluation yet"
-    )
     at = np.array([e["step"] for e in averaged])
     gap = np.array([e["swa_distance"] for e in averaged], dtype=np.float64)
-    lines = [svg.Line("live to averaged", at, gap, svg.BLUE, dots=True)] if averaged else []
-    title = "distance between the weights"
-    draw_lines(distance, lines, title, "step", "Euclidean distance", x_end=end, empty="no average yet")
-    distance.set_ylim(bottom=0)
-    if history.swa_step is not None:
-        for axes in (scores, distance):
-            axes.axvline(history.swa_step, color="black", linewidth=0.9, linestyle=(0, (3, 3)), alpha=0.7)
-        distance.annotate(
-            "averaging starts ", (history.swa_step, 0.02), xycoords=("data", "axes fraction"), ha="right", fontsize=8
-        )
-    return figure
+    lines = [Line("live to averaged", at, gap, BLUE, marker="dot")] if averaged else []
+    distance = Chart("Distance", lines, note="between the weights (Euclidean)", x=step_axis(history), y=Axis(low=0),
+                     height=100, empty="no average yet")  # fmt: skip
+    marks = [] if history.swa_step is None else [Mark(history.swa_step, "averaging starts")]
+    scores = score_chart(history, height=150)
+    charts = [replace(scores, marks=[*scores.marks, *marks]), replace(distance, marks=marks)]
+    name = "live and averaged weights: score and distance by step"
+    return draw(Sheet(charts, name, f"{sentence}.", share="x"))
 
 
 def plot_valley(
@@ -137,41 +116,47 @@ def plot_valley(
     where = "({:.2g}, {:.2g})".format
     parts = [f"{label}: {len(p)} steps from {where(*p[0])} to {where(*p[-1])}" for label, p in paths.items()]
     parts += [f"{label} at {where(*p)} with loss {float(loss(*p)):.2g}" for label, p in points.items()]
-    figure = Picture(6.6, 4.2, name="a path of two weights over their loss", sentence="; ".join(parts) + ".")
-    axes = figure.subplots()
     seen = np.concatenate([*paths.values(), *(point[None] for point in points.values())])
     low, high = seen.min(axis=0), seen.max(axis=0)
     pad = 0.12 * (high - low) + 1e-9
-    grid = np.meshgrid(*(np.linspace(a, b, 120) for a, b in zip(low - pad, high + pad, strict=True)))
+    low, high = low - pad, high + pad
+    looks = zip([(GREY, "dot"), (ORANGE, "square"), (BLUE, "diamond")], paths.items(), strict=False)
+    lines = [
+        Line(label, *path.T, colour, "", 0.9, 0.7, marker=marker, note=f"{len(path)} steps")
+        for (colour, marker), (label, path) in looks
+    ]
+    axes = {"x": Axis("first weight", low[0], high[0]), "y": Axis(low=low[1], high=high[1])}
+    chart = Chart("Second weight", lines, note="by the first, in a long valley of the loss", **axes, height=330,
+                  labels="above")  # fmt: skip
+    sheet = Sheet([chart], "a path of two weights over their loss", "; ".join(parts) + ".", width=660)
+    figure = draw(sheet)
+    [axes] = figure.axes
+    grid = np.meshgrid(*(np.linspace(a, b, 120) for a, b in zip(low, high, strict=True)))
     height = loss(*grid)
     levels = height.min() + (height.max() - height.min()) * np.linspace(0.002, 1, 14) ** 2.5
     axes.contour(*grid, height, levels=np.unique(levels), colors="black", alpha=0.22, linewidths=0.8)
-    styles = [(svg.GREY, "o"), (svg.ORANGE, "s"), (svg.BLUE, "D")]
-    for (colour, marker), (label, path) in zip(styles, paths.items(), strict=False):
-        axes.plot(*path.T, color=colour[0], linewidth=0.9, marker=marker, markersize=2.5, alpha=0.7, label=label)
-    markers = [(svg.BLUE, "*"), (svg.ORANGE, "P"), (svg.INK, "X")]
-    for (colour, marker), (label, point) in zip(markers, points.items(), strict=False):
+    looks = zip([(BLUE, "*"), (ORANGE, "P"), (INK, "X")], points.items(), strict=False)
+    for (colour, marker), (label, point) in looks:
         axes.plot(*point, marker, color=colour[0], markersize=14, markeredgecolor="white", label=label, zorder=5)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=1.2)
-    dress(axes, "two weights in a long valley", "first weight", "second weight")
+    if points:
+        axes.legend(axes.lines[-len(points) :], list(points), fontsize=8, framealpha=0.8, edgecolor="none")
     return figure
 
 
 def plot_toy_averages(
     steps: np.ndarray, losses: Mapping[str, np.ndarray], distances: Mapping[str, np.ndarray]
 ) -> Picture:
-    """Draw losses by step on a logarithmic axis, and beside them distances: {label: (len(steps),)} each."""
-    parts = [f"{label}: loss {values[-1]:.2g} at the end" for label, values in losses.items()]
-    parts += [f"{label}: distance {values[-1]:.2g} at the end" for label, values in distances.items()]
-    figure = Picture(height=3.2, name="losses and distances by step of a toy", sentence="; ".join(parts) + ".")
-    left, right = figure.subplots(1, 2)
-    looks = [(svg.GREY, "", 1.0), (svg.BLUE, "", 2.2), (svg.ORANGE, "5 3", 1.8)]
-    end = float(steps[-1])
+    """Draw losses by step on a logarithmic axis, and below them distances: {label: (len(steps),)} each."""
+    parts = [f"{label}: loss {number(values[-1])} at the end" for label, values in losses.items()]
+    parts += [f"{label}: distance {number(values[-1])} at the end" for label, values in distances.items()]
+    looks = [(GREY, "", 1.0), (BLUE, "", 2.2), (ORANGE, "5 3", 1.8)]
 
-    def lines(values: Mapping[str, np.ndarray], looks: Sequence[tuple]) -> list[svg.Line]:
-        return [svg.Line(n, steps, v, *look) for look, (n, v) in zip(looks, values.items(), strict=False)]
+    def lines(values: Mapping[str, np.ndarray], looks: Sequence[tuple]) -> list[Line]:
+        return [Line(n, steps, v, *look) for look, (n, v) in zip(looks, values.items(), strict=False)]
 
-    draw_lines(left, lines(losses, looks), "loss", "step", "loss", x_end=end, log=True)
-    draw_lines(right, lines(distances, looks[1:]), "distance from the live weights", "step", "distance", x_end=end)
-    right.set_ylim(bottom=0)
-    return figure
+    x = Axis("optimizer step", 0, max(1.0, float(steps[-1])), whole=True)
+    charts = [
+        Chart("Loss", lines(losses, looks), x=x, y=Axis(log=True), height=150),
+        Chart("Distance", lines(distances, looks[1:]), note="from the live weights", x=x, y=Axis(low=0), height=120),
+    ]
+    return draw(Sheet(charts, "losses and distances by step of a toy", "; ".join(parts) + ".", share="x"))

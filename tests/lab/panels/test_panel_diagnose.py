@@ -12,8 +12,10 @@ import pytest
 from ftlab import clinic
 from ftlab.clinic.diagnosis import ILLNESSES, diagnose
 from ftlab.errors import RecipeError
+from ftlab.lab.layout import place
 from ftlab.lab.panels import ClinicPanel
 from tests.lab.panels.test_panels import places
+from tests.lab.pictures import line_of, problems
 
 PATIENTS = clinic.load(Path(__file__).resolve().parents[3] / "data" / "results" / "clinic.jsonl")
 SOME = PATIENTS[::3]
@@ -33,12 +35,12 @@ def test_every_control_moves_over_its_whole_range(name, reveal):
         widget.value = value
         assert not panel.message, (value, panel.message)
         answered = panel.guess.value is not None
-        assert len(parts(panel)) == (5 if panel.reveal.value else 3 + answered)
+        assert len(parts(panel)) == (4 if panel.reveal.value else 2 + answered)
         seen.add(panel.svg)
         assert eval(panel.code.removeprefix("recipe = "), {"base": clinic.BASE}) == panel.recipe
     assert len(seen) > 1
     panel.reset()
-    assert panel.recipe == clinic.BASE and len(parts(panel)) == 3
+    assert panel.recipe == clinic.BASE and len(parts(panel)) == 2
 
 
 @pytest.mark.parametrize("number", range(1, len(PATIENTS) + 1))
@@ -72,10 +74,11 @@ def test_the_complaint_and_the_curves_are_shown():
     panel = ClinicPanel(PATIENTS)
     first = PATIENTS[0]
     assert first.complaint == clinic.CASES[first.case].complaint
-    complaint, losses, norms = parts(panel)
+    complaint, curves = parts(panel)
     assert first.complaint in "".join(complaint.itertext())
-    assert losses.get("role") == norms.get("role") == "img"
-    assert "training loss" in losses.get("aria-label")
+    assert curves.get("role") == "img" and "training loss" in curves.get("aria-label")
+    assert [chart.title for chart in panel.picture(panel.recipe).charts] == ["Patient 1: loss", "Gradient norm"]
+    assert problems(place(panel.picture(panel.recipe), 580)) == []
     healthy = next(i for i, p in enumerate(PATIENTS, start=1) if p.illness is None)
     panel.patient.value = healthy
     assert escape("I only came for a check-up.") in panel.svg
@@ -86,8 +89,9 @@ def test_the_figure_is_the_same_picture():
     panel.patient.value = 2
     figure = panel.figure(panel.recipe)
     assert figure.png().startswith(b"\x89PNG")
-    assert figure.axes[0].get_title(loc="left") == "patient 2: loss"
-    assert any(np.array_equal(line.get_ydata(), SOME[1].history.loss) for line in figure.axes[0].lines)
+    losses = figure.sheet.charts[0]
+    assert losses.title == "Patient 2: loss"
+    assert np.array_equal(line_of(losses, "each step").y, SOME[1].history.loss)
 
 
 @pytest.mark.parametrize(

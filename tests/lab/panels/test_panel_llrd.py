@@ -7,14 +7,18 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from ftlab.checks import number
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
+from ftlab.lab.chart import rate_lines
+from ftlab.lab.layout import place
 from ftlab.lab.panels import LLRDPanel
 from ftlab.lab.panels.llrd import spread_rates
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import layer_rates, preview
 from ftlab.techniques.llrd import convention_rates
-from tests.lab.panels.test_panels import labels, places
+from tests.lab.panels.test_panels import places
+from tests.lab.pictures import SVG, problems
+from tests.lab.pictures import texts_of as labels
 
 STATES = {
     "off": Recipe(),
@@ -23,13 +27,6 @@ STATES = {
     "article": PAPER["grouped_llrd+warmup+swa"],
 }
 GROUPED = {"groups", "article"}
-
-
-def pictures(panel):
-    """Both pictures of the panel: the bars and the lines; they must be well-formed."""
-    bars, lines = panel.svg.replace("</svg><svg", "</svg>\n<svg").split("\n")
-    assert ElementTree.fromstring(bars).get("role") == ElementTree.fromstring(lines).get("role") == "img"
-    return bars, lines
 
 
 def rates_of(recipe, num_layers):
@@ -46,13 +43,13 @@ def test_every_control_moves_over_its_whole_range(name, state):
     for widget, value in places(control):
         widget.value = value
         assert not panel.message, (value, panel.message)
-        bars, lines = pictures(panel)
         seen.add(panel.svg)
         rates = rates_of(panel.recipe, panel.num_layers)
-        assert {svg.number(rate) for rate in rates} <= set(labels(bars))
+        words = set(labels(panel.svg))
+        assert {number(rate) for rate in rates} <= words
         drawn = preview(panel.recipe, 27, steps=300)
-        expected = [line.label for line in svg.rate_lines(drawn.layers, drawn.steps, drawn.lr)]
-        assert set(expected) <= set(labels(lines)) or len(expected) == 14, "14 names do not all find room"
+        expected = [line.label for line in rate_lines(drawn.layers, drawn.steps, drawn.lr)]
+        assert set(expected) <= words
         assert eval(panel.code.removeprefix("recipe = "), {"base": recipe}) == panel.recipe
     # Decay and comparison mean nothing while the layers are in groups, nor the lowest rate while they are not.
     idle = (name in ("layer_decay", "convention")) if state in GROUPED else name == "lowest_lr"
@@ -110,20 +107,19 @@ def test_groups_take_the_place_of_the_decay_and_give_it_back():
 @pytest.mark.parametrize("convention", ["Zhang et al. 2021, code", "timm", "ELECTRA"])
 def test_the_strokes_stand_where_the_other_convention_puts_the_rates(convention):
     panel = LLRDPanel(Recipe(layer_decay=0.8))
-    assert panel.svg.count('stroke-width="2.5"') == 0
+    assert 'stroke-width="2.5"' not in panel.svg
     panel.convention.value = convention
     assert panel.recipe == panel.base, "a comparison changes no recipe"
-    bars, _ = pictures(panel)
-    root = ElementTree.fromstring(bars)
-    paths = [p for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("stroke-width") == "2.5"]
-    x = [float(p.get("d")[1:].split(",")[0]) for p in paths][::-1]
+    root = ElementTree.fromstring(panel.svg)
+    paths = [p for p in root.iter(f"{SVG}path") if p.get("stroke-width") == "2.5"]
+    x = [float(p.get("d")[1:].split(",")[0]) for p in paths]
     others = convention_rates(convention, 6, lr=2e-4, layer_decay=0.8)
     assert len(x) == 8 and np.corrcoef(x, others)[0, 1] > 0.9999
-    widths = [float(r.get("width")) for r in root.iter("{http://www.w3.org/2000/svg}rect")][::-1]
-    left = min(float(r.get("x")) for r in root.iter("{http://www.w3.org/2000/svg}rect"))
+    widths = [float(r.get("width")) for r in root.iter(f"{SVG}rect")]
+    left = min(float(r.get("x")) for r in root.iter(f"{SVG}rect"))
     scale = widths[-1] / 2e-4  # pixels a unit of rate, from the bar of the head
     assert np.allclose(np.array(x), left + scale * others, atol=0.2)
-    assert convention in root.get("aria-label") and any(convention in text for text in labels(bars))
+    assert convention in root.get("aria-label") and any(convention in text for text in labels(panel.svg))
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -134,12 +130,12 @@ def test_the_stored_figure_renders_bars_and_lines(recipe, log):
     panel = LLRDPanel(recipe)
     panel.set(log_axis=log, convention="timm")
     figure = panel.figure(panel.recipe)
-    bars, lines = figure.axes
     assert figure.png().startswith(b"\x89PNG")
-    assert [patch.get_width() for patch in bars.patches] == panel.rates(recipe).tolist()
-    assert bars.get_xlabel() == lines.get_ylabel() == "rate"
-    assert figure.sentence.startswith("Rate by layer: ") and svg.number(recipe.lr) in figure.sentence
-    assert len(bars.collections) == (recipe.group_lrs is None)
+    bars = sorted(figure.sheet.charts[0].bars, key=lambda bar: -bar.row)
+    assert [bar.value for bar in bars] == panel.rates(recipe).tolist()
+    assert figure.sentence.startswith("Rate by layer: ") and number(recipe.lr) in figure.sentence
+    assert any(np.isfinite(bar.stroke) for bar in bars) == (recipe.group_lrs is None)
+    assert problems(place(figure.sheet, 840)) == problems(place(figure.sheet, 580)) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from ftlab.models.layer_map import layer_map
 from ftlab.models.load import load_model, tiny_model
 from ftlab.recipe import PAPER, Recipe
 from ftlab.techniques.reinit import reinit_top_layers
-from tests.lab.panels.test_panels import labels, places
+from tests.lab.panels.test_panels import places
+from tests.lab.pictures import texts_of as labels
 from tests.model_families import tiny
 
 
@@ -42,7 +43,7 @@ def test_every_control_moves_over_its_whole_range(name, start, small):
         assert panel.recipe == start.but(**changed)
         assert eval(panel.code.removeprefix("recipe = "), {"base": start}) == panel.recipe
         ElementTree.fromstring(panel.svg)
-        notes = [text for text in labels(panel.svg) if text and text.endswith((" fresh", " kept"))]
+        notes = [text for text in labels(panel.svg) if text and text.endswith((" re-initialised", " kept"))]
         kinds = {"matrices": 8, "LayerNorm scale": 7, "biases": 8}  # the pooler has no LayerNorm
         assert len(notes) == kinds[panel.shown.value]
         seen.add(panel.svg)
@@ -61,7 +62,8 @@ def test_the_figure_says_which_layers_are_fresh(minilm, shown, n):
     assert f"({ {0: 0.0, 2: 16.3, 6: 47.5}[n] }%) start afresh" in describe(figure)
     picture = ElementTree.fromstring(minilm.svg)
     fresh = [f"layer.{i}" for i in range(6 - n, 6)] + ["pooler"] * (n > 0)
-    assert all(name in picture.get("aria-label") for name in fresh or ["all weights stay as they are"])
+    assert all(name in picture.get("aria-label") for name in fresh if shown != "LayerNorm scale" or name != "pooler")
+    assert ("nothing has changed" in picture.get("aria-label")) == (n == 0)
     minilm.reset()
 
 

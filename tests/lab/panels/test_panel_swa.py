@@ -12,6 +12,7 @@ from ftlab.lab.panels import SWAPanel
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import preview
 from tests.lab.panels.test_panels import places
+from tests.lab.pictures import texts_of
 
 STATES = {
     "off": Recipe(),
@@ -23,13 +24,8 @@ STATES = {
 OVERRIDDEN = {("swa_lr", "off"), ("swa_anneal_steps", "off"), ("swa_anneal_steps", "kept")}
 
 
-def pictures(panel):
-    """The two charts, parsed."""
-    return ElementTree.fromstring(f"<div>{panel.svg}</div>")
-
-
 def texts(panel):
-    return [t.text for t in pictures(panel).iter("{http://www.w3.org/2000/svg}text")]
+    return texts_of(panel.svg)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -42,17 +38,16 @@ def test_every_control_moves_over_its_whole_range(name, state):
         widget.value = value
         assert not panel.message, (value, panel.message)
         seen.add(panel.svg)
-        assert len(pictures(panel)) == 2
         assert eval(panel.code.removeprefix("recipe = "), {"base": base}) == panel.recipe
         schedule = preview(panel.recipe, 27)
         averaged = 0 if schedule.swa_step is None else schedule.total_steps - schedule.swa_step
-        assert f"{averaged / schedule.total_steps:.0%} of the steps are averaged" in texts(panel)
+        assert f"{averaged / schedule.total_steps:.0%} of the steps are averaged" in " ".join(texts(panel))
     assert (len(seen) == 1) == ((name, state) in OVERRIDDEN)
 
 
 def test_the_counts_are_those_of_the_steps():
     panel = SWAPanel(Recipe(swa_start=3, swa_lr=5e-5))
-    assert {"81 (75%)", "10 (9%)", "17 (16%)", "25% of the steps are averaged"} <= set(texts(panel))
+    assert {"81 (75%)", "10 (9%)", "17 (16%)", "Weights 25% of the steps are averaged"} <= set(texts(panel))
     panel.swa_anneal_steps.value = 50  # longer than the 27 steps that are left
     assert {"81 (75%)", "27 (25%)", "0 (0%)"} <= set(texts(panel))
     panel.swa_lr.value = None
@@ -65,10 +60,9 @@ def test_a_flat_rate_leaves_one_height_and_a_kept_one_all():
     panel = SWAPanel(STATES["flat"])
 
     def heights_at_the_end():
-        groups = pictures(panel)[0].iter("{http://www.w3.org/2000/svg}g")
-        bands = [g for g in groups if g.get("opacity") == "0.28"]
+        bands = [line for line in panel.picture(panel.recipe).charts[0].lines if line.width == 7]
         assert len(bands) == 8
-        return {band[0].get("d").split()[-1].split(",")[1] for band in bands}
+        return {float(band.y[-1]) for band in bands}
 
     assert len(heights_at_the_end()) == 1
     panel.swa_lr.value = None
@@ -128,7 +122,7 @@ def test_the_stored_picture_says_the_same(state):
     panel = SWAPanel(STATES[state])
     figure = panel.figure(panel.recipe)
     assert figure.png().startswith(b"\x89PNG")
-    assert figure.sentence == pictures(panel)[0].get("aria-label")
+    assert figure.sentence == ElementTree.fromstring(panel.svg).get("aria-label")
     assert panel._repr_mimebundle_()[0]["image/png"]
 
 

@@ -10,12 +10,14 @@ import pytest
 
 import ftlab as ft
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
+from ftlab.lab.layout import place
 from ftlab.lab.panels import WarmupPanel
 from ftlab.lab.panels.warmup import ARGUMENTS
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import SCHEDULES, preview
-from tests.lab.panels.test_panels import EVERYTHING, labels, places
+from tests.lab.panels.test_panels import EVERYTHING, places
+from tests.lab.pictures import problems
+from tests.lab.pictures import texts_of as labels
 
 STARTS = {
     "default": Recipe(),
@@ -30,7 +32,6 @@ STARTS = {
     "everything": EVERYTHING,
     "article": PAPER["all"],
 }
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def some(moves, count):
@@ -38,16 +39,9 @@ def some(moves, count):
     return moves[:: max(1, len(moves) // count)] + moves[-3:]
 
 
-def pictures(panel):
-    """The gallery's pictures by title, the pointer of the chosen one left out."""
-    root = ElementTree.fromstring(panel.svg)
-    return {p.findtext(f"{SVG}title").removeprefix("▶ "): p for p in root.findall(SVG + "svg")}
-
-
-def heights(picture):
-    """The vertical pixel positions of a small picture's line, from left to right."""
-    line = max((p.get("d") for p in picture.iter(f"{SVG}path")), key=lambda d: d.count(","))
-    return np.array([point.split(",")[1] for point in line[1:].replace("M", "").split()], dtype=float)
+def charts(panel):
+    """The gallery's charts by title, the pointer of the chosen one left out."""
+    return {chart.title.removeprefix("▶ "): chart for chart in panel.picture(panel.recipe).charts}
 
 
 # In the gallery a control of one schedule moves that schedule's picture, whichever is chosen. The share given by a
@@ -88,18 +82,17 @@ def test_the_chosen_schedule_alone_follows_exactly_the_controls_that_are_shown(s
 
 def test_the_gallery_shows_every_schedule_as_it_is():
     panel = WarmupPanel(STARTS["polynomial"].but(warmup=0.1), steps_per_epoch=20)
-    assert list(pictures(panel)) == list(SCHEDULES)
-    for name, picture in pictures(panel).items():
+    assert list(charts(panel)) == list(SCHEDULES)
+    for name, chart in charts(panel).items():
         arguments = {"power": 2, "end_factor": 0.1} if name == "polynomial" else {}
         arguments |= {"end_factor": 0.1} if name == "warmup_stable_decay" else {}
-        wanted = SCHEDULES[name](np.arange(80), 80, 8, **arguments)
-        got = heights(picture)
-        assert len(got) == 80
-        bottom, top = got.max(), got.min()
-        scaled = (bottom - got) / (bottom - top) * np.ptp(wanted) + wanted.min()
-        np.testing.assert_allclose(scaled, wanted, atol=0.003)  # a tenth of a pixel
-    [chosen] = [p for p in pictures(panel).values() if "▶" in p.findtext(f"{SVG}title")]
-    assert chosen.get("aria-label").startswith("polynomial (chosen): Learning rate over 80 steps")
+        expected = panel.recipe.lr * SCHEDULES[name](np.arange(80), 80, 8, **arguments)
+        np.testing.assert_allclose(chart.lines[0].y, expected, rtol=1e-12)
+    titles = [chart.title for chart in panel.picture(panel.recipe).charts]
+    assert [title for title in titles if "▶" in title] == ["▶ polynomial"]
+    assert set(titles) <= set(labels(panel.svg))
+    spoken = ElementTree.fromstring(panel.svg).get("aria-label")
+    assert "polynomial (chosen): Learning rate over 80 steps" in spoken and spoken.count("(chosen)") == 1
 
 
 def test_an_argument_moves_the_schedules_that_take_it_and_no_other():
@@ -117,10 +110,10 @@ def test_an_argument_moves_the_schedules_that_take_it_and_no_other():
         ("lr", 1e-3, set(SCHEDULES)),
         ("epochs", 2, set(SCHEDULES)),
     ]:
-        before = {name: ElementTree.tostring(p) for name, p in pictures(panel).items()}
+        before = {name: chart.lines[0].y for name, chart in charts(panel).items()}
         panel.controls[control].value = value
-        after = {name: ElementTree.tostring(p) for name, p in pictures(panel).items()}
-        assert {name for name in SCHEDULES if before[name] != after[name]} == moved, control
+        after = {name: chart.lines[0].y for name, chart in charts(panel).items()}
+        assert {name for name in SCHEDULES if not np.array_equal(before[name], after[name])} == moved, control
 
 
 def test_each_schedule_takes_its_own_arguments_into_the_recipe():
@@ -178,11 +171,9 @@ def test_epochs_stay_beyond_the_start_of_averaging():
 
 def test_the_single_picture_marks_the_corners_of_the_rate():
     panel = WarmupPanel(Recipe(lr=1e-3, warmup=0.25), gallery=False)
-    assert {"without warm-up", "corners", "warm-up ends"} <= set(labels(panel.svg))
-    dots = [c for c in ElementTree.fromstring(panel.svg).iter(f"{SVG}circle") if c.get("r") == "3.5"]
-    (x0, y0), (x1, y1), (x2, y2) = sorted((float(c.get("cx")), float(c.get("cy"))) for c in dots[:3])
-    assert (x1 - x0) / (x2 - x0) == pytest.approx(27 / 107, abs=0.002)
-    assert (y0 - y2) / (y0 - y1) == pytest.approx(1 / 81, abs=0.002)  # the last rate, as a share of the full one
+    assert {"without warm-up", "warm-up ends"} <= set(labels(panel.svg))
+    [dots] = [line for line in panel.picture(panel.recipe).charts[0].lines if line.marker == "dot"]
+    assert dots.x.tolist() == [0, 27, 107] and dots.y == pytest.approx([0, 1e-3, 1e-3 / 81])
     panel.warmup.value = 0.0
     assert "without warm-up" not in labels(panel.svg)
 
@@ -193,12 +184,13 @@ def test_the_figure_is_the_same_picture(start, gallery):
     panel = WarmupPanel(STARTS[start], gallery=gallery)
     figure = panel.figure(panel.recipe)
     assert figure.png().startswith(b"\x89PNG")
-    drawn = [axes for axes in figure.axes if axes.get_visible()]
+    drawn = figure.sheet.charts
     assert len(drawn) == (len(SCHEDULES) if gallery else 1)
+    assert problems(place(figure.sheet, 840)) == problems(place(figure.sheet, 580)) == []
     schedule = preview(panel.recipe, 27, steps=250)
     at = list(SCHEDULES).index(panel.recipe.schedule) if gallery else 0
     top = schedule.lr[:, -2]
-    assert any(len(line.get_ydata()) == len(top) and np.allclose(line.get_ydata(), top) for line in drawn[at].lines)
+    assert any(len(line.y) == len(top) and np.allclose(line.y, top) for line in drawn[at].lines)
     assert "Learning rate over" in ft.plots.describe(figure)
 
 
@@ -241,6 +233,6 @@ def test_unusual_values_of_a_recipe_widen_the_range():
 
 def test_a_frozen_model_has_a_picture_too():
     panel = WarmupPanel(Recipe(lr=0.0, warmup=0.1))
-    assert len(pictures(panel)) == len(SCHEDULES) and not panel.message
+    assert len(charts(panel)) == len(SCHEDULES) and not panel.message
     panel.gallery.value = False
-    assert not panel.message and svg.escape("linear") in panel.svg
+    assert not panel.message and "all layers" in labels(panel.svg)

@@ -10,10 +10,12 @@ import pytest
 import ftlab as ft
 from ftlab.__main__ import _parser, _recipe
 from ftlab.errors import RecipeError
+from ftlab.lab.layout import place
 from ftlab.lab.panels import YourTaskPanel
 from ftlab.recipe import PAPER, Recipe
 from ftlab.techniques.frequent_eval import is_evaluation_step
 from tests.lab.panels.test_panels import places
+from tests.lab.pictures import SVG, problems, texts_of
 
 ALL = Recipe(layer_decay=0.9, warmup=0.1, reinit_layers=2, swa_start=3, eval_every=10)
 STATES = {
@@ -27,12 +29,12 @@ OVERRIDDEN = {("warmup", "the article"), ("warmup", "steps")}
 
 
 def pictures(panel):
-    """The two charts, parsed, and the command."""
+    """The picture, parsed, and the command."""
     return ElementTree.fromstring(f"<div>{panel.svg}</div>")
 
 
 def texts(panel):
-    return [t.text for t in pictures(panel).iter("{http://www.w3.org/2000/svg}text")]
+    return texts_of(panel.svg)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -46,7 +48,7 @@ def test_every_control_moves_over_its_whole_range(name, state):
         assert not panel.message, (value, panel.message)
         seen.add(panel.svg)
         root = pictures(panel)
-        assert len(root.findall("{http://www.w3.org/2000/svg}svg")) == 2
+        assert len(root.findall(f"{SVG}svg")) == 1
         assert eval(panel.code.removeprefix("recipe = "), {"base": base}) == panel.recipe
         assert root.find("div/pre").text == panel.command
     assert (len(seen) == 1) == ((name, state) in OVERRIDDEN)
@@ -163,5 +165,6 @@ def test_the_stored_picture_says_the_same(state):
     assert figure.sentence == pictures(panel)[0].get("aria-label")
     assert panel._repr_mimebundle_()[0]["image/png"]
     notes = [note for _, note in panel.spans(panel.preview(panel.recipe), panel.recipe).values()]
-    drawn = [text.get_text() for axes in figure.axes for text in axes.texts]
+    drawn = [text.get_text() for text in figure.texts]
     assert set(notes) <= set(drawn) and set(notes) <= set(texts(panel))
+    assert problems(place(figure.sheet, 840)) == problems(place(figure.sheet, 580)) == []

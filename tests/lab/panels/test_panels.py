@@ -18,21 +18,19 @@ from PIL import Image
 
 import ftlab as ft
 from ftlab.errors import RecipeError
-from ftlab.lab import old_svg as svg
+from ftlab.lab.chart import ORANGE, Axis, Bar, Chart, rate_lines
+from ftlab.lab.layout import place
 from ftlab.lab.panels import Choice, Number, Panel, SchedulePanel, Switch
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import SCHEDULES, preview
+from tests.lab.pictures import SVG, problems, sheet_of
+from tests.lab.pictures import texts_of as labels
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 EVERYTHING = Recipe(
     epochs=3, lr=1e-4, layer_decay=0.8, warmup=5, head_lr=2e-4, swa_start=1, swa_lr=2e-5, schedule="polynomial",
     schedule_args={"power": 2.0},
 )  # fmt: skip
-
-
-def labels(picture):
-    root = ElementTree.fromstring(picture)
-    return [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def places(control, most=None):
@@ -70,7 +68,7 @@ def test_every_control_moves_over_its_whole_range(name, state):
         assert not panel.message, (value, panel.message)
         seen.add(panel.svg)
         drawn = preview(panel.recipe, 27, steps=300)
-        expected = [line.label for line in svg.rate_lines(drawn.layers, drawn.steps, drawn.lr)]
+        expected = [line.label for line in rate_lines(drawn.layers, drawn.steps, drawn.lr)]
         assert set(expected) <= set(labels(panel.svg))
         assert eval(panel.code.removeprefix("recipe = "), {"base": recipe}) == panel.recipe
     assert (len(seen) == 1) == ((name, state) in OVERRIDDEN)
@@ -91,13 +89,21 @@ def test_the_picture_is_the_preview():
     schedule = ft.preview(EVERYTHING, 20)
     picture = ElementTree.fromstring(panel.svg)
     assert picture.get("aria-label") == ft.plots.describe(schedule)
+    style = f"--light:{ORANGE[0]};--dark:{ORANGE[1]}"
     [path] = [
-        p for g in picture.findall("{http://www.w3.org/2000/svg}g") for p in g.findall("{http://www.w3.org/2000/svg}path")
-        if g.get("style") == f"--light:{svg.ORANGE[0]};--dark:{svg.ORANGE[1]}" and p.get("d").count(",") > 1
-    ]  # fmt: skip
+        p for g in picture.findall(f"{SVG}svg/{SVG}g") for p in g.findall(f"{SVG}path") if g.get("style") == style
+    ]
     points = np.array([p.split(",") for p in path.get("d")[1:].split()], dtype=float)
     rates = schedule.lr[:, -1]
     assert len(points) == 60 and np.corrcoef(points[:, 1], rates)[0, 1] < -0.99999
+
+
+@pytest.mark.parametrize("width", [848, 580, 420])
+def test_nothing_in_the_picture_lies_over_a_text(width):
+    for recipe in (Recipe(), EVERYTHING, PAPER["grouped_llrd+warmup+swa"]):
+        panel = SchedulePanel(recipe)
+        for panel.log_axis.value in (False, True):
+            assert problems(place(panel.picture(panel.recipe), width)) == []
 
 
 def test_values_set_from_code_move_slider_box_and_picture():
@@ -211,16 +217,13 @@ class Demo(Panel):
         self.drawn = []
         super().__init__(Recipe(dropout=0.1) if recipe is None else recipe, [self.dropout, self.head, self.extra])
 
-    def draw(self, recipe):
+    def picture(self, recipe):
         self.drawn.append(recipe)
         if recipe.dropout == 0.5:
             raise RuntimeError("half <is> bad")
         if recipe.dropout == 0.6:
             raise RecipeError("dropout: 0.6 is not my number")
-        return svg.bar_chart(["dropout"], [recipe.dropout], title=self.title, x_label="share")
-
-    def figure(self, recipe):
-        return ft.plots.plot_spread({"dropout": [recipe.dropout]})
+        return Chart(self.title, bars=[Bar(0, recipe.dropout)], y=Axis(names=["dropout"]), x=Axis("share"))
 
 
 def test_a_panel_is_recipe_code_and_picture():
@@ -270,6 +273,7 @@ def test_a_stored_notebook_gets_a_png_and_a_sentence_that_does_not_change():
     assert set(first) == {VIEW, "image/png", "text/plain"}
     assert Image.open(io.BytesIO(base64.b64decode(first["image/png"]))).width > 800
     assert metadata["image/png"]["alt"] == panel.figure(panel.recipe).sentence
+    assert panel.figure(panel.recipe).sheet == sheet_of(panel.picture(panel.recipe)), "the picture that moves, stored"
     panel.dropout.value = 0.3
     second, _ = panel._repr_mimebundle_()
     assert first["text/plain"] == second["text/plain"] == "Panel: A demonstration. Run the cell to move its 3 controls."

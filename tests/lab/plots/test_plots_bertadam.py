@@ -7,30 +7,28 @@ import pytest
 
 from ftlab.bert_schedules import missing_correction
 from ftlab.lab import plots
+from ftlab.lab.figure import draw
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
+from tests.lab.pictures import line_of
 
 SCHEDULE = preview(Recipe(lr=1e-3, epochs=2, schedule="warmup_linear", warmup=0.25, layer_decay=0.5))
 FACTOR = missing_correction(SCHEDULE.steps)
 
 
-def lines_of(axes):
-    return {line.get_label(): line for line in axes.lines}
-
-
 def test_both_rates_and_the_factor_are_drawn_as_they_are():
-    figure = plots.plot_effective(SCHEDULE, FACTOR)
-    left, right = (lines_of(axes) for axes in figure.axes)
+    sheet = plots.effective_sheet(SCHEDULE, FACTOR, "bertadam")
+    rates, factors = sheet.charts
     top = SCHEDULE.lr[:, -2]
-    assert np.array_equal(left["scheduled"].get_ydata(), top)
-    assert np.array_equal(left["in effect"].get_ydata(), top * FACTOR)
-    assert np.array_equal(right["this optimizer"].get_ydata(), FACTOR)
-    assert right["with correction"].get_ydata().tolist() == [1, 1]
-    for pane, names in ((left, ("scheduled", "in effect")), (right, ("with correction", "this optimizer"))):
-        assert len({pane[name].get_linestyle() for name in names}) == 2, "lines differ by more than colour"
-    assert "warm-up ends" in [text.get_text() for text in figure.axes[0].texts]
-    assert figure.axes[0].get_ylim()[1] > (top * FACTOR).max() and figure.axes[1].get_ylim()[1] > FACTOR.max()
-    assert figure.png().startswith(b"\x89PNG")
+    assert np.array_equal(line_of(rates, "scheduled").y, top)
+    assert np.array_equal(line_of(rates, "in effect").y, top * FACTOR)
+    assert np.array_equal(line_of(factors, "bertadam").y, FACTOR)
+    assert line_of(factors, "with correction").y.tolist() == [1, 1]
+    for chart in sheet.charts:
+        assert len({line.dash for line in chart.lines}) == 2, "lines differ by more than colour"
+    assert "warm-up ends" in [mark.label for mark in rates.marks]
+    assert rates.y.high > (top * FACTOR).max() and factors.y.high > FACTOR.max()
+    assert sheet.sentence == plots.describe_effective(SCHEDULE, FACTOR) and draw(sheet).png().startswith(b"\x89PNG")
 
 
 def test_how_much_farther_is_the_ratio_of_the_sums():
@@ -52,5 +50,5 @@ def test_the_sentence_names_first_largest_and_last_factor():
 
 def test_a_frozen_model_has_a_picture_too():
     frozen = preview(Recipe(lr=0.0, schedule="warmup_cosine"))
-    figure = plots.plot_effective(frozen, missing_correction(frozen.steps))
-    assert figure.sentence == "Every rate is 0." and figure.png().startswith(b"\x89PNG")
+    sheet = plots.effective_sheet(frozen, missing_correction(frozen.steps))
+    assert sheet.sentence == "Every rate is 0." and draw(sheet).png().startswith(b"\x89PNG")

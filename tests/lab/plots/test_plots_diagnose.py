@@ -10,24 +10,22 @@ import pytest
 
 from ftlab import clinic, plots
 from ftlab.clinic.diagnosis import chance_loss
+from ftlab.lab.layout import place
 from tests.fake_run import make_run
+from tests.lab.pictures import charts_of, line_of, problems
 
 PATIENTS = clinic.load(Path(__file__).resolve().parents[3] / "data" / "results" / "clinic.jsonl")
-
-
-def line_of(axes, label):
-    return next(line for line in axes.lines if line.get_label() == label)
 
 
 def test_vital_signs_are_the_histories_own():
     patient = PATIENTS[0]
     figure = plots.plot_vitals(patient.history, chance_loss(patient), title="patient 1")
-    left, right = figure.axes
-    assert left.get_title(loc="left") == "patient 1"
-    assert np.array_equal(line_of(left, "each step").get_ydata(), patient.history.loss)
-    assert set(line_of(left, "nothing learned").get_ydata()) == {np.var(patient.targets)}
-    assert np.array_equal(line_of(right, "gradient norm").get_ydata(), patient.history.grad_norm)
-    assert right.get_yscale() == "log"
+    losses, norms = charts_of(figure)
+    assert losses.title == "Patient 1"
+    assert np.array_equal(line_of(losses, "each step").y, patient.history.loss)
+    assert set(line_of(losses, "nothing learned").y) == {np.var(patient.targets)}
+    assert np.array_equal(norms.lines[0].y, patient.history.grad_norm)
+    assert norms.title == "Gradient norm" and norms.y.log and problems(place(figure.sheet)) == []
     assert f"largest {patient.history.grad_norm.max():.4g}" in figure.sentence
     assert f"has a loss of {np.var(patient.targets):.4g}" in figure.sentence
     assert figure.png().startswith(b"\x89PNG")
@@ -49,14 +47,13 @@ def test_the_ward_has_a_pane_a_case_and_a_line_a_run():
     runs = dict(list(runs.items())[:7])
     chance = {case: chance_loss(patients[0]) for case, patients in runs.items()}
     figure = plots.plot_ward({case: [p.history for p in patients] for case, patients in runs.items()}, chance)
-    drawn = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title(loc="left").replace("\n", " ") for axes in drawn] == list(runs)
-    assert len(figure.axes) == 10
+    drawn = charts_of(figure)
+    assert [chart.title for chart in drawn] == list(runs)
+    assert len({axes.get_position().y0 for axes in figure.axes}) == 2, "seven cases stand in two rows"
     first = drawn[0]
     assert len(first.lines) == 2 * 3 + 1  # losses, looks, the level of knowing nothing
-    assert first.lines[-1].get_ydata()[0] == pytest.approx(chance["rate 5e-3"])
-    assert {line.get_linestyle() for line in first.lines[:6:2]} == {"-", "--", ":"}
-    assert len({line.get_marker() for line in first.lines[1:6:2]}) == 3
+    assert first.lines[-1].y[0] == pytest.approx(chance["rate 5e-3"])
+    assert len({line.dash for line in first.lines[:6:2]}) == len({line.marker for line in first.lines[1:6:2]}) == 3
     assert all(f"{case}: loss " in figure.sentence for case in runs)
     assert plots.plot_ward({"alone": [make_run().history]}).png().startswith(b"\x89PNG")
 

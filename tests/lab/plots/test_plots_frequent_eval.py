@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ftlab.lab import old_svg as svg
 from ftlab.lab import plots
+from ftlab.lab.layout import place
 from tests.fake_run import make_run
+from tests.lab.pictures import charts_of, line_of, problems
 
 K = np.arange(1, 101)
 FIGURES = {
@@ -19,14 +20,6 @@ FIGURES = {
         {"all": (K, 0.01 * np.log(K)), "measured": ([1, 4], [0, 0.01])}, marks={"ours": 14}
     ),
     "choices": lambda: plots.plot_choices([1, 4], {"validation": [0, -0.01], "test": [0, 0.002]}, {"test": [0, 0.01]}),
-    "example": lambda: plots.plot_look_example(
-        [svg.Line("looks", K, 1 / K)],
-        [svg.Line("luck", K, K / 100)],
-        steps=100,
-        looks=100,
-        marks=[svg.Mark(50, "stops")],
-        sentence="100 looks.",
-    ),
 }
 
 
@@ -35,8 +28,8 @@ def test_a_figure_is_a_png_with_labels_and_a_sentence(name):
     figure = FIGURES[name]()
     assert figure.png().startswith(b"\x89PNG")
     assert figure.sentence != figure.name and figure.sentence.endswith(".")
-    for axes in figure.axes:
-        assert axes.get_xlabel() and axes.get_ylabel() and axes.get_title(loc="left")
+    assert all(chart.title and chart.x.label for chart in charts_of(figure))
+    assert problems(place(figure.sheet)) == problems(place(figure.sheet, 600)) == []
 
 
 def test_looks_between_epochs_stand_beside_those_at_their_ends():
@@ -44,23 +37,33 @@ def test_looks_between_epochs_stand_beside_those_at_their_ends():
     for evaluation, score in zip(history.evals, [0.9, 0.6, 0.5, 0.4, 0.3, 0.45, 0.46, 0.47, 0.48], strict=True):
         evaluation["score"] = score
     figure = plots.plot_looks(history)
-    every, ends, best = figure.axes[0].lines[:3]
-    assert every.get_xdata().tolist() == [9, 18, 27, 36, 45, 54, 63, 72, 81]
-    assert ends.get_xdata().tolist() == [27, 54, 81] and ends.get_ydata().tolist() == [0.5, 0.45, 0.48]
-    assert best.get_xdata().tolist() == [45] and best.get_ydata().tolist() == [0.3]
+    whole, close = charts_of(figure)
+    every, ends, best = whole.lines
+    assert every.x.tolist() == [9, 18, 27, 36, 45, 54, 63, 72, 81]
+    assert ends.x.tolist() == [27, 54, 81] and ends.y.tolist() == [0.5, 0.45, 0.48]
+    assert best.x.tolist() == [45] and best.y.tolist() == [0.3] and best.note == "0.300"
     assert "9 looks: best validation RMSE 0.300 after step 45" in figure.sentence
     assert "Of the 3 at the ends of epochs the best is 0.450 after step 54." in figure.sentence
-    low, high = figure.axes[1].get_ylim()  # the close-up begins with the end of the first epoch
-    assert low < 0.3 and 0.5 < high < 0.6
+    assert close.y.low < 0.3 and 0.5 < close.y.high < 0.6, "the close-up begins with the end of the first epoch"
 
 
 def test_a_higher_score_is_the_best_for_classes():
     history = make_run(every=9, metric="macro_f1").history
-    assert plots.plot_looks(history).axes[0].lines[2].get_xdata().tolist() == [81]
+    assert charts_of(plots.plot_looks(history))[0].lines[2].x.tolist() == [81]
 
 
 def test_few_points_of_luck_are_dots_and_many_a_line():
-    axes = FIGURES["luck"]().axes[0]
-    line, dots = axes.lines[:2]
-    assert line.get_linestyle() == "-" and dots.get_linestyle() == "None" and dots.get_marker() != "None"
-    assert axes.get_xscale() == "log" and [t.get_text() for t in axes.texts] == ["ours"]
+    [chart] = charts_of(FIGURES["luck"]())
+    line, dots = chart.lines
+    assert line.width and not line.marker and dots.marker and not dots.width
+    assert chart.x.log and [(mark.x, mark.label) for mark in chart.marks] == [(14, "ours")]
+
+
+def test_changes_stand_beside_each_other_with_their_intervals():
+    [chart] = charts_of(FIGURES["choices"]())
+    validation, test = line_of(chart, "validation"), line_of(chart, "test")
+    assert validation.y.tolist() == [0, -0.01] and test.y.tolist() == [0, 0.002]
+    assert list(chart.x.names) == ["1", "4"] and (validation.x < test.x).all() and np.round(test.x).tolist() == [0, 1]
+    zero, bars = (line for line in chart.lines if not line.label)
+    assert set(zero.y) == {0} and bars.y[[0, 1, 3, 4]] == pytest.approx([0, 0, -0.008, 0.012])
+    assert np.isnan(bars.y[2]) and bars.x[[0, 1]].tolist() == test.x[[0, 0]].tolist()

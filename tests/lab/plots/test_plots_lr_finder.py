@@ -6,31 +6,31 @@ import numpy as np
 import pytest
 
 from ftlab.lab import plots
+from ftlab.lab.layout import place
 from ftlab.recipe import Recipe
 from tests.fake_run import make_run
+from tests.lab.pictures import charts_of, line_of, problems
 from tests.tuning.test_lr_finder import BOWL, RATES, synthetic
-
-
-def line_of(axes, label):
-    return next(line for line in axes.lines if line.get_label() == label)
 
 
 def test_a_range_test_is_drawn_over_a_logarithmic_rate_with_its_suggestions():
     finder = synthetic(BOWL, smoothing=0.5, status="diverged")
     figure = plots.plot_lr_finder(finder)
-    axes = figure.axes[0]
-    assert axes.get_xscale() == "log" and "diverged after 85 of 85" in axes.get_title(loc="left")
-    assert np.array_equal(line_of(axes, "each batch").get_ydata(), BOWL)
-    assert np.array_equal(line_of(axes, "smoothed").get_xdata(), RATES)
-    assert line_of(axes, "before training").get_ydata().tolist() == [1.0, 1.0]
-    dots = line_of(axes, "suggestions")
-    assert sorted(dots.get_xdata()) == sorted(finder.suggestions.values())
-    for rate, height in zip(dots.get_xdata(), dots.get_ydata(), strict=True):
+    [chart] = charts_of(figure)
+    assert chart.x.log and "diverged after 85 of 85" in chart.note
+    assert np.array_equal(line_of(chart, "each batch").y, BOWL)
+    assert np.array_equal(line_of(chart, "smoothed").x, RATES)
+    assert line_of(chart, "before training").y.tolist() == [1.0, 1.0]
+    dots = line_of(chart, "")
+    assert sorted(dots.x) == sorted(finder.suggestions.values())
+    for rate, height in zip(dots.x, dots.y, strict=True):
         assert height == pytest.approx(np.interp(np.log(rate), np.log(RATES), finder.smoothed))
-    words = {text.get_text() for text in axes.texts}
-    assert words == {f"{rule} {rate:.1e}" for rule, rate in finder.suggestions.items()}
-    assert 1.0 < axes.get_ylim()[1] < 3  # the fall is seen whole, not squeezed by the explosion
+    assert {(mark.x, mark.label.split()[0]) for mark in chart.marks} == {(r, n) for n, r in finder.suggestions.items()}
+    assert 1.0 < chart.y.high < 3  # the fall is seen whole, not squeezed by the explosion
     assert all(f"{rule} {rate:.1e}" in figure.sentence for rule, rate in finder.suggestions.items())
+    assert problems(place(figure.sheet)) == problems(place(figure.sheet, 580)) == []
+    pointed = plots.range_sheet(finder, "valley").charts[0].marks
+    assert [mark.label.split()[1] for mark in pointed if mark.label.startswith("▶")] == ["valley"]
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], [1.0, np.nan], [1.0, 2.0, np.inf], [1e300] * 12])
@@ -49,17 +49,17 @@ def grid(rates, scores):
 
 def test_a_grid_shows_every_runs_loss_and_score():
     figure = plots.plot_rate_grid(list(grid([1e-3, 1e-5, 1e-4], [0.5, 0.9, 0.4])), {"valley": 3e-4, "min/10": 2e-4})
-    left, right = figure.axes
-    assert [line.get_label() for line in left.lines] == ["1.0e-05", "1.0e-04", "1.0e-03"]
-    assert len({(line.get_color(), str(line._dash_pattern)) for line in left.lines}) == 3
-    scores = right.lines[0]
-    assert scores.get_xdata().tolist() == [1e-5, 1e-4, 1e-3] and scores.get_ydata().tolist() == [0.9, 0.4, 0.5]
-    assert right.get_xscale() == "log"
-    assert {text.get_text() for text in right.texts} == {"valley", "min/10"}
+    losses, best = charts_of(figure)
+    assert [line.label for line in losses.lines] == ["1e-5", "1e-4", "0.001"]
+    assert len({line.colour for line in losses.lines}) == len({line.dash for line in losses.lines}) == 3
+    [scores] = best.lines
+    assert scores.x.tolist() == [1e-5, 1e-4, 1e-3] and scores.y.tolist() == [0.9, 0.4, 0.5]
+    assert best.x.log and {mark.label for mark in best.marks} == {"valley", "min/10"}
+    assert problems(place(figure.sheet)) == []
     assert "1.0e-05: 0.900; 1.0e-04: 0.400; 1.0e-03: 0.500" in figure.sentence
 
 
 def test_a_run_that_diverged_before_its_first_look_has_no_score():
     figure = plots.plot_rate_grid(list(grid([1e-4, 1.0], [0.4, None])))
     assert "1.0e+00: none" in figure.sentence and figure.png().startswith(b"\x89PNG")
-    assert np.isnan(figure.axes[1].lines[0].get_ydata()[1])
+    assert np.isnan(charts_of(figure)[1].lines[0].y[1])

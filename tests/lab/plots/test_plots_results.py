@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftlab.lab import old_svg as svg
 from ftlab.lab import plots
+from ftlab.lab.layout import place
+from tests.lab.pictures import charts_of, problems
 
 TABLE = pd.DataFrame(
     {
@@ -25,17 +26,12 @@ FEW = pd.DataFrame(
     columns=["name", "n_train", "score"],
 )
 FAILED = [False, False, True, True] * 4
-LINES = [svg.Line("A: one", np.arange(9), np.linspace(1, 0.1, 9))]
 FIGURES = {
     "forest": lambda: plots.plot_forest(TABLE),
     "forest without pairs": lambda: plots.plot_forest(TABLE[:1]),
     "few samples": lambda: plots.plot_few_samples(FEW, FAILED, guessing=1.0),
     "few samples, one size": lambda: plots.plot_few_samples(FEW[:8], FAILED[:8], guessing=1.0),
-    "two runs": lambda: plots.plot_two_runs(
-        LINES, LINES, {"A": LINES, "B": LINES}, marks={"A": [], "B": [svg.Mark(3, "warm-up ends")]}, steps=9,
-        sentence="Two runs.",
-    ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -43,32 +39,29 @@ def test_a_figure_is_a_png_with_labels_and_a_sentence(name):
     figure = FIGURES[name]()
     assert figure.png().startswith(b"\x89PNG")
     assert figure.sentence != figure.name and figure.sentence.endswith(".")
-    for axes in figure.axes:
-        assert axes.get_xlabel() and axes.get_title(loc="left")
+    assert all(chart.x.label and chart.title for chart in charts_of(figure))
+    assert problems(place(figure.sheet)) == problems(place(figure.sheet, 600)) == []
 
 
-def points(axes):
-    """The dots of a forest, by row."""
-    return {line.get_ydata()[0]: line for line in axes.lines if len(line.get_xdata()) == 1}
+def points(chart):
+    """The points of a forest, by row."""
+    return {line.y[0]: line for line in chart.lines if line.marker}
 
 
 def test_the_forest_shows_difference_interval_p_and_pairs():
-    axes = plots.plot_forest(TABLE).axes[0]
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["reinit", "llrd", "swa", "warmup"]
-    assert axes.get_ylim() == (3.5, -0.5)  # the first on top
-    assert [points(axes)[row].get_xdata()[0] for row in range(4)] == [-0.02, 0.03, 0.001, -0.01]
-    bars = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() == "|"]
-    assert bars == [[-0.03, -0.01], [0.01, 0.05], [-0.004, 0.006]]  # one pair has no interval
-    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
-    words = [text.get_text() for text in axes.texts]
-    assert words[0] == "-0.0200 [-0.0300, -0.0100], p < 0.001, n 15"
-    assert words[3] == "-0.0100, p 1.000, n 1"
+    [chart] = charts_of(plots.plot_forest(TABLE))
+    assert list(chart.y.names) == ["reinit", "llrd", "swa", "warmup"]
+    assert [points(chart)[row].x[0] for row in range(4)] == [-0.02, 0.03, 0.001, -0.01]
+    bars = {line.y[0]: line.x.tolist() for line in chart.lines if not line.marker}
+    assert bars == {0: [-0.03, -0.01], 1: [0.01, 0.05], 2: [-0.004, 0.006], 3: [-0.01, -0.01]}  # one pair: no interval
+    assert [mark.x for mark in chart.marks] == [0]
+    assert points(chart)[0].label == "-0.0200 [-0.0300, -0.0100], p < 0.001, n 15"
+    assert points(chart)[3].label == "-0.0100, p 1.000, n 1"
 
 
 def test_the_forest_tells_verdicts_apart_without_colour():
-    dots = points(plots.plot_forest(TABLE).axes[0])
-    assert [dots[row].get_marker() for row in range(4)] == ["o", "s", "D", "D"]
-    assert [dots[row].get_markerfacecolor() == "white" for row in range(4)] == [False, False, True, True]
+    found = points(charts_of(plots.plot_forest(TABLE))[0])
+    assert [found[row].marker for row in range(4)] == ["dot", "square", "circle", "circle"]
 
 
 def test_the_forest_says_what_it_shows():
@@ -80,29 +73,14 @@ def test_the_forest_says_what_it_shows():
 
 def test_every_run_on_few_samples_is_drawn_and_failed_ones_are_crosses():
     figure = plots.plot_few_samples(FEW, FAILED, guessing=1.0)
-    axes = figure.axes[0]
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["50", "200"]
-    scored = [line for line in axes.lines if line.get_transform() == axes.transData]
-    dots = [line for line in scored if line.get_linestyle() == "None" and line.get_marker() != "x"]
-    crosses = [line for line in scored if line.get_marker() == "x"]
-    at_edge = [line for line in axes.lines if line.get_marker() == "x" and line not in crosses]
-    assert [line.get_ydata().tolist() for line in dots] == [[0.5, 0.6]] * 4
-    assert [line.get_ydata()[np.isfinite(line.get_ydata())].tolist() for line in crosses] == [[1.1]] * 4
-    assert [len(line.get_xdata()) for line in at_edge] == [1] * 4
-    assert dots[0].get_marker() != dots[2].get_marker()  # recipes differ by more than colour
-    places = sorted(x for line in dots for x in line.get_xdata())
+    [chart] = charts_of(figure)
+    assert list(chart.x.names) == ["50", "200"]
+    dots = [line for line in chart.lines if line.marker not in ("", "cross")]
+    crosses = [line for line in chart.lines if line.marker == "cross"]
+    means = [line.y[0] for line in chart.lines if not line.marker and not line.label]
+    assert [line.y.tolist() for line in dots] == [[0.5, 0.6]] * 4 and means == pytest.approx([2.2 / 3] * 4)
+    assert all(line.y[0] == 1.1 and line.y[1] > 1.1 for line in crosses), "without a score: at the upper edge"
+    assert dots[0].marker != dots[2].marker  # recipes differ by more than colour
+    places = sorted(x for line in dots for x in line.x)
     assert len(set(places)) == 8 and places[3] < 0.5 < places[4]  # beside each other, each at its number of rows
     assert "longer with 200 rows: mean 0.733, from 0.500 to 1.100, 2 of 4 failed" in figure.sentence
-
-
-def test_rates_of_two_runs_have_one_scale():
-    figure = plots.plot_two_runs(
-        LINES,
-        LINES,
-        {"A": LINES, "B": [svg.Line("x", np.arange(9), np.full(9, 5.0))]},
-        marks={"A": [], "B": []},
-        steps=9,
-    )
-    *_, left, right = figure.axes
-    assert left.get_ylim() == right.get_ylim() and left.get_ylim()[1] > 5
-    assert [axes.get_title(loc="left") for axes in (left, right)] == ["A", "B"]
