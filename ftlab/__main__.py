@@ -8,7 +8,7 @@
     python -m ftlab results cells.jsonl
 
 Every field of a Recipe is an option of the same name. Several processes: `accelerate launch -m ftlab fit ...` for one
-run, or the same `study` command several times.
+run; `study --workers 4`, or the same `study` command on several machines, for many.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ import argparse
 import ast
 import dataclasses
 import json
+import multiprocessing
 import os
+import signal
 import sys
+import threading
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +36,11 @@ MOST = 10_000
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted, 141 nobody reads on."""
-    args = _parser().parse_args(argv)
+    """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted, 141 pipe closed."""
+    return _run(_parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace, prefix: str = "") -> int:
     try:
         status = args.run(args)
         sys.stdout.flush()
@@ -41,10 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
         return 141
     except (FtlabError, OSError) as error:  # OSError: a full disk, a folder that cannot be written to
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{prefix}error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(f"{prefix}interrupted", file=sys.stderr)
         return 130
 
 
@@ -105,9 +113,15 @@ def preview_command(args: argparse.Namespace) -> int:
 def study_command(args: argparse.Namespace) -> int:
     """Train the open cells of a study, or search; return 1 if cells are left that could not be trained."""
     base = _recipe(args)
+    if args.workers < 1:
+        raise RecipeError(f"--workers: {args.workers} is out of range; give 1 or more")
+
+    def say(line: str) -> None:
+        print("\n".join(args.prefix + part for part in line.splitlines()), flush=True)
+
     from ftlab.data import load_data
     from ftlab.study.queue import Study
-    from ftlab.study.search import find_recipe
+    from ftlab.study.search import find_recipe, open_search
 
     if args.max_cells is not None and args.max_cells < 0:
         raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
@@ -115,9 +129,13 @@ def study_command(args: argparse.Namespace) -> int:
     folds = _counts("--folds", args.folds or ["1" if args.search else "5"])
     if args.search:
         space = dict(_field_values(text) for text in args.search)
-        shared = {"storage": args.storage, "name": args.name or "search"}
-        found = find_recipe(space, base, data, trials=args.trials, folds=folds, **shared)
-        print(f"best mean validation score (selected on) {found.score:.4f}: {found.recipe}")
+        shared = {"folds": folds, "storage": args.storage, "name": args.name or "search", "report": say}
+        if args.workers > 1:
+            open_search(space, base, data, **shared)  # bad input is refused once
+            _work_side_by_side(args)
+        found = find_recipe(space, base, data, trials=args.trials, **shared)
+        if not args.prefix:
+            print(f"best mean validation score (selected on) {found.score:.4f}: {found.recipe}")
         return 0
     study = Study(
         _named_recipes(args.recipes, base),
@@ -130,8 +148,60 @@ def study_command(args: argparse.Namespace) -> int:
         out=args.out,
         test_looks=args.test_looks,
     )
-    progress = study.run(max_cells=args.max_cells, report=lambda line: print(line, flush=True))
+    if args.workers > 1:
+        study.run(max_cells=0, report=None)  # bad input is refused once, and one process fills the queue
+        _work_side_by_side(args)
+        progress = study.progress()
+        say(f"{study.name}: {progress}")
+    else:
+        progress = study.run(max_cells=args.max_cells, report=say)
     return 1 if progress.left and args.max_cells is None else 0
+
+
+def _work_side_by_side(args: argparse.Namespace) -> None:
+    """Run the command in `args.workers` processes that end when this one does, whatever ends it."""
+    from ftlab import __main__ as importable  # as the module that runs, "__main__", a new process cannot import it
+
+    context = multiprocessing.get_context("spawn")
+    options = {name: value for name, value in vars(args).items() if name != "run"}
+    lifeline, held_here = context.Pipe(duplex=False)
+    numbers = range(1, args.workers + 1)
+    workers = [context.Process(target=importable._worker, args=(options, n, lifeline)) for n in numbers]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        held_here.close()
+        for worker in filter(multiprocessing.Process.is_alive, workers):
+            worker.join()
+    for n, worker in zip(numbers, workers, strict=True):
+        if worker.exitcode < 0:
+            print(f"[{n}] ended by {signal.Signals(-worker.exitcode).name}; its cell is open again", file=sys.stderr)
+
+
+def _worker(options: dict[str, Any], number: int, lifeline: Connection) -> None:
+    """Be one of several workers: one thread unless told otherwise, and an interrupt once the other end is closed."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the parent alone, which hands it on, once
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    prefix = f"[{number}] "
+    sys.exit(_run(argparse.Namespace(**{**options, "run": study_command, "workers": 1, "prefix": prefix}), prefix))
+
+
+def _end_with_parent(lifeline: Connection) -> None:
+    try:
+        lifeline.recv()
+    except EOFError:
+        pass
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # ends a sleep too
+    else:
+        signal.raise_signal(signal.SIGINT)
+    time.sleep(60)
+    os._exit(1)  # it hangs
 
 
 def results_command(args: argparse.Namespace) -> int:
@@ -272,7 +342,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--out", help="picture to write, such as rates.png")
 
     study = commands.add_parser("study", help="train recipes x folds x seeds, with as many workers as you start")
-    study.set_defaults(run=study_command)
+    study.set_defaults(run=study_command, prefix="")
     study.add_argument(
         "--recipes", nargs="+", default=["techniques"], metavar="NAME",
         help="techniques, pairs, few_samples, single ones of these, or a JSON file (default: techniques)",
@@ -284,7 +354,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--name", help="name of the study in the storage")
     study.add_argument("--out", help="JSONL file of the finished cells, read first and written after each")
     study.add_argument("--test_looks", action="store_true", help="score the test part at every look, to study looking")
-    study.add_argument("--max_cells", type=int, help="stop after so many cells")
+    study.add_argument("--max_cells", type=int, help="stop after so many cells, each worker")
+    study.add_argument(
+        "--workers", type=int, default=1,
+        help="processes on this machine, of one thread each unless OMP_NUM_THREADS is set (default: 1)",
+    )  # fmt: skip
     study.add_argument("--search", nargs="+", metavar="FIELD=VALUES", help="search in place of a comparison")
     study.add_argument("--trials", type=int, default=20, help="trials of a search (default: 20)")
 

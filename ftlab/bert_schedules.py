@@ -1,8 +1,10 @@
 """The learning-rate schedules of BERT's own optimizer, and what its missing bias correction amounts to.
 
-As published in DeepSpeedExamples with BertAdam (`ftlab.techniques.bertadam`); x = s / T is the share of the run that
-has passed. Cosine, line and polynomial fall from the start of the run, not from the end of the warm-up, and so never
-reach the full learning rate then. The warm-up may be a fraction of a step, and below 0 there is none. NumPy only.
+As in Microsoft's DeepSpeedExamples, with BertAdam (`ftlab.techniques.bertadam`), and in pytorch-pretrained-bert up to
+0.5; x = s / T is the share of the run that has passed. Cosine, line and polynomial fall from the start of the run, not
+from the end of the warm-up, and so jump down by its share when it ends. From pytorch-pretrained-bert 0.6 on, its line
+and cosine fall from the end of the warm-up instead, as `ftlab.schedules.linear` and `cosine` do: with a warm-up of 0.35
+the line is then 35 % lower here. The warm-up may be a fraction of a step; -1 is none. NumPy only.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ftlab.errors import RecipeError
+from ftlab.checks import real
 
 
 def warmup_cosine(step: np.ndarray, total_steps: int, warmup_steps: float) -> np.ndarray:
@@ -41,7 +43,9 @@ def warmup_linear_decay_exp(
 ) -> np.ndarray:
     """Rise to 1, then fall by `decay_rate` every `decay_steps` updates: decay_rate ** ((s - w) / decay_steps).
 
-    decay_steps: None for the whole decay, so that the run ends at `decay_rate`. The fall goes on beyond the end.
+    decay_steps: None for the whole decay, so that the run ends at `decay_rate`. The fall goes on beyond the end. As
+    published, a warm-up of exactly 0 gives 1 throughout; and -1 counts as a share too, w = -T, so that the fall began a
+    whole run before the first update.
     """
     return _warm_up(step, warmup_steps, _exponential(step, total_steps, warmup_steps, decay_rate, decay_steps))
 
@@ -87,7 +91,9 @@ def _exponential(
     step: np.ndarray, total_steps: int, warmup_steps: float, decay_rate: float, decay_steps: float | None
 ) -> np.ndarray:
     """Fall by `decay_rate` every `decay_steps` updates from the end of the warm-up."""
-    start = max(0.0, warmup_steps)
+    if warmup_steps == 0:
+        return np.ones_like(step, dtype=np.float64)
+    start = warmup_steps if warmup_steps > 0 else -total_steps
     # Inside the warm-up the exponent is negative and the power may overflow; that branch is not taken.
     since = np.maximum(step - start, 0.0)
     return decay_rate ** (since / (max(1.0, total_steps - start) if decay_steps is None else decay_steps))
@@ -111,8 +117,6 @@ def missing_correction(step: np.ndarray, b1: float = 0.9, b2: float = 0.999) -> 
     small by 1 - b^t (Kingma and Ba 2015), and the second one's root divides. Epsilon is taken as 0. Raises RecipeError
     unless b1 and b2 are in [0, 1).
     """
-    for name, value in (("b1", b1), ("b2", b2)):
-        if not 0.0 <= value < 1.0:
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: [0, 1)")
+    b1, b2 = real("b1", b1, 0, 1, below=True), real("b2", b2, 0, 1, below=True)
     t = np.asarray(step, dtype=np.float64) + 1.0
     return (1.0 - b1**t) / np.sqrt(1.0 - b2**t)

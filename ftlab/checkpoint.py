@@ -89,21 +89,23 @@ def save_job(job: Any, done: int) -> None:
     With several processes each gives its random state and the first writes. Raises CheckpointError as
     `save_checkpoint` does.
     """
-    random_states = gather_object([_random_state(job)])
+    states_of_all = gather_object([job.random.states()])
     if not job.accelerator.is_main_process:
         return
     optimizer, rest = flatten_optimizer(job.optimizer.state_dict())
+    scaler = job.accelerator.scaler  # of float16
     tensors = {
         "model": job.bare_model.state_dict(),
         "optimizer": optimizer,
         "best": job.best_weights or {},
         "average": job.averager.state_dict() if job.averager else {},
-        "random": {f"{rank}/{k}": v for rank, states in enumerate(random_states) for k, v in states.items()},
+        "random": {f"{rank}/{k}": v for rank, states in enumerate(states_of_all) for k, v in states.items()},
     }
     state = {
         "fingerprint": job.fingerprint,
         "step": done,
         "optimizer": rest,
+        "scaler": scaler and scaler.state_dict(),
         "best_score": job.best.score,
         "looks_without_progress": job.best.looks_without_progress,
         "history": job.history.to_dict(),
@@ -134,11 +136,13 @@ def _restore(job: Any, tensors: dict[str, dict[str, torch.Tensor]], state: dict[
     _same_run(state["fingerprint"], job.fingerprint, job.checkpoint_dir)
     job.bare_model.load_state_dict(tensors["model"])
     job.optimizer.load_state_dict(unflatten_optimizer(tensors["optimizer"], state["optimizer"]))
+    if job.accelerator.scaler and state.get("scaler"):  # the first edition saved none
+        job.accelerator.scaler.load_state_dict(state["scaler"])
     job.best_weights = tensors["best"] or None
     if job.averager:
         job.averager.load_state_dict(tensors["average"])
     mine = f"{job.accelerator.process_index}/"
-    _set_random_state(job, {k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
+    job.random.set_states({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
     job.best.score, job.best.looks_without_progress = state["best_score"], state["looks_without_progress"]
     job.first_step = state["step"]
     job.history = History.from_dict(state["history"])
@@ -205,19 +209,6 @@ def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) 
     for index, key, value in rest["scalars"]:
         state.setdefault(index, {})[key] = value
     return {"state": state, "param_groups": rest["groups"]}
-
-
-def _random_state(job: Any) -> dict[str, torch.Tensor]:
-    states = {"cpu": job.random.generator.get_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _set_random_state(job: Any, states: dict[str, torch.Tensor]) -> None:
-    job.random.generator.set_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _newest_first(folder: Path) -> list[Path]:

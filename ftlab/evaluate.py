@@ -42,7 +42,8 @@ def predict_logits(
         for rows in batches:
             inputs = {key: value for key, value in make_batch(rows).items() if key != "labels"}
             outputs.append(model(**inputs).logits)
-        return torch.cat(outputs).cpu().double().numpy()  # one transfer from a GPU for all batches
+        # One transfer from a GPU for all batches; in this order, because some devices (MPS) have no float64.
+        return torch.cat(outputs).cpu().double().numpy()
     finally:
         model.train(was_training)
 

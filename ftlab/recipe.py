@@ -7,16 +7,14 @@ linear schedule. `PAPER` holds the recipes of the article this project grew from
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import math
-import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from ftlab.bert_schedules import BERT_SCHEDULES
+from ftlab.checks import choice, interval, is_int, nearest, real, whole
 from ftlab.errors import RecipeError
 from ftlab.schedules import ALL_SCHEDULES, schedule_arguments
 
@@ -27,6 +25,88 @@ LOSSES = ("auto", "rmse")
 DECAY_TYPES = ("cosine", "linear", "1-sqrt")
 
 
+def _text(name: str, value: Any) -> str:
+    value = str(value) if hasattr(value, "__fspath__") else value
+    if not isinstance(value, str) or not value.strip():
+        raise RecipeError(f"{name}: {value!r} is not a model name, hub id or folder")
+    return value
+
+
+def _warmup(name: str, value: Any) -> int | float:
+    if is_int(value):
+        return whole(name, value)
+    try:
+        return real(name, value, 0, 1, below=True)
+    except RecipeError:
+        allowed = "a share of the run is in [0, 1), steps are a whole number"
+        raise RecipeError(f"{name}: {value!r} is out of range; {allowed}") from None
+
+
+def _group_lrs(name: str, value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+        raise RecipeError(f"{name}: {value!r} is not a list of rates, lowest layers first")
+    rates = tuple(real(f"{name}[{i}]", rate) for i, rate in enumerate(value))
+    if not rates:
+        raise RecipeError(f"{name}: the list of rates is empty; give at least one, or None")
+    return rates
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise RecipeError(f"{name}: {value!r} is not a dictionary of arguments")
+    return _FrozenDict(value)
+
+
+class _FrozenDict(dict):
+    """A dictionary that refuses changes, so that a recipe stays what it was when it was checked."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> None:
+        raise RecipeError("schedule_args: a recipe never changes; use recipe.but(schedule_args={...})")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __reduce__(self):
+        return _FrozenDict, (dict(self),)
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a field: the recipe checks its values by it, panels, command line and glossary speak of it.
+
+    check: called with name, value and `limits`. shown: ends of the slider in panels, logarithmic if `log`. switch: text
+    of the box that switches an optional number on. words: what is allowed, where the limits do not say it.
+    """
+
+    label: str
+    help: str
+    check: Callable[..., Any]
+    limits: Mapping[str, Any]
+    unit: str = ""
+    shown: tuple[float, float] | None = None
+    log: bool = False
+    switch: str = ""
+    words: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """Say which values are allowed."""
+        limits = {key: value for key, value in self.limits.items() if key != "optional"}
+        if self.check is choice:
+            return ", ".join(limits["options"])
+        text = f"whole numbers from {limits['low']}" if self.check is whole else self.words or interval(**limits)
+        return text + ", or None" * self.limits.get("optional", False)
+
+
+def about(default: Any, label: str, help: str, check: Callable[..., Any], *, unit: str = "",
+          shown: tuple[float, float] | None = None, log: bool = False, switch: str = "", words: str = "",
+          **limits: Any) -> Any:  # fmt: skip
+    """Declare a field of the recipe: its default and what is known of it."""
+    metadata = {"about": About(label, help, check, limits, unit, shown, log, switch, words)}
+    return field(metadata=metadata, **({"default_factory": dict} if default == {} else {"default": default}))
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to fine-tune: a model, its head, the optimizer, the schedule and each technique.
@@ -35,66 +115,78 @@ class Recipe:
     out of range, of the wrong type, or one that contradicts another field raises RecipeError naming the field.
     """
 
-    model: str = "minilm"
-    """"minilm" (on this machine), any hub id, or a local folder."""
-    head: str = "auto"
-    """"auto": the hub's own ...ForSequenceClassification; or "pooler", "mean", "attention", "concat4", "mix"."""
-    head_init: str = "random"
-    """"random", or "probe": the final linear layer starts from the ridge (or logistic) solution on its own inputs, of
-    the model before training (linear probing, then fine-tuning; Kumar et al. 2022)."""
-    max_length: int = 256
-    """Tokens kept of a text; longer ones are cut."""
-    dropout: float | None = 0.0
-    """Probability of every dropout of model and head in [0, 1); None keeps the model's own. A regression head is
-    biased by dropout (its output's scale changes between training and evaluation), hence 0 by default."""
-    epochs: int = 4
-    """Passes over the training part."""
-    batch_size: int = 16
-    """Examples in one forward and backward pass."""
-    gradient_accumulation_steps: int = 1
-    """Batches whose gradients make one optimizer update (a step)."""
-    lr: float = 2e-4
-    """Peak rate of the top layer, and of everything while the layer-wise techniques are off."""
-    head_lr: float | None = None
-    """Peak rate of the head; None: `lr`."""
-    layer_decay: float = 1.0
-    """Factor in [0, 1] from a layer's rate to that of the layer below (Zhang et al. 2021); 1 = off, 0 freezes all
-    but the top layer and the head."""
-    group_lrs: tuple[float, ...] | None = None
-    """Peak rates of equal groups of layers, lowest layers first; None = off. Excludes `layer_decay`."""
-    weight_decay: float = 0.01
-    """Decoupled weight decay (Loshchilov and Hutter 2019) on matrices; none on biases and norms (1-D tensors)."""
-    optimizer: str = "adamw"
-    """"adamw", "bertadam" (Adam without bias correction) or "sgd"."""
-    max_grad_norm: float | None = 1.0
-    """The gradient's largest norm; a longer one is scaled down (Pascanu et al. 2013). None = off."""
-    schedule: str = "linear"
-    """Name in `ftlab.schedules.SCHEDULES`, or one of BERT's own in `BERT_SCHEDULES`."""
-    schedule_args: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the schedule, such as {"num_cycles": 2}."""
-    warmup: int | float = 0
-    """Updates over which the rate rises from 0: an int counts steps, a float below 1 is a share of the run."""
-    reinit_layers: int = 0
-    """Top layers that start from a fresh initialisation, together with the pooler (Zhang et al. 2021); 0 = off."""
-    swa_start: float | None = None
-    """Epoch, counted from 0, from which weights are averaged (Izmailov et al. 2018); None = off."""
-    swa_lr: float | None = None
-    """Rate while averaging: None keeps each layer's at the switch; a number is the same for every layer."""
-    swa_anneal_steps: int = 10
-    """Steps to anneal to `swa_lr`."""
-    eval_every: int | None = None
-    """Evaluate every so many steps, and at the end of each epoch; None = once an epoch."""
-    patience: int | None = None
-    """Stop after so many evaluations in a row without a new best; None = off."""
-    seed: int = 0
-    """Decides the fresh head, the order of the data and dropout."""
-    loss: str = "auto"
-    """"auto": mean squared error, or cross entropy for classes; "rmse": the root of the batch's mean squared error, as
-    in the article (regression only)."""
+    # fmt: off
+    model: str = about("minilm", "model", "minilm (comes with the installation), any hub id, or a local folder",
+                       _text, words="a name or a folder")
+    head: str = about("auto", "head", "auto: the hub's own classification head; or one of ours on other hidden states",
+                      choice, options=HEADS)
+    head_init: str = about(
+        "random", "start of the head", "probe: the final linear layer starts from the ridge (or logistic) solution on "
+        "its own inputs, of the model before training (linear probing, then fine-tuning; Kumar et al. 2022)",
+        choice, options=HEAD_INITS)
+    max_length: int = about(256, "length", "tokens kept of a text; longer ones are cut", whole, low=4,
+                            unit="tokens", shown=(4, 512))
+    dropout: float | None = about(
+        0.0, "dropout", "probability of every dropout of model and head; None keeps the model's own. It biases a "
+        "regression head, whose output's scale changes between training and evaluation, hence 0 by default",
+        real, low=0, high=1, below=True, optional=True, shown=(0, 0.9), switch="own value")
+    epochs: int = about(4, "epochs", "passes over the training set", whole, low=1, unit="passes", shown=(1, 20))
+    batch_size: int = about(16, "batch size", "examples in one forward and backward pass", whole, low=1,
+                            unit="examples", shown=(1, 256))
+    gradient_accumulation_steps: int = about(
+        1, "accumulation", "batches whose gradients make one optimizer update (a step)", whole, low=1, unit="batches",
+        shown=(1, 64))
+    lr: float = about(2e-4, "learning rate", "peak learning rate of the top layer, and of everything while the "
+                      "layer-wise techniques are off", real, low=0, shown=(1e-7, 1e-2), log=True)
+    head_lr: float | None = about(None, "head's rate", "peak learning rate of the head; None: the same as the top "
+                                  "layer", real, low=0, optional=True, shown=(1e-7, 1e-2), log=True, switch="own rate")
+    layer_decay: float = about(
+        1.0, "layer decay", "factor from a layer's learning rate to that of the layer below (Zhang et al. 2021); 1: "
+        "off, 0: only the top layer and the head learn", real, low=0, high=1, shown=(0, 1))
+    group_lrs: tuple[float, ...] | None = about(
+        None, "group rates", "peak learning rates of equal groups of layers, lowest layers first; excludes layer_decay",
+        _group_lrs, words="a list of numbers from 0, or None")
+    weight_decay: float = about(
+        0.01, "weight decay", "decoupled weight decay (Loshchilov and Hutter 2019) of matrices; none of biases and "
+        "norms (1-D tensors)", real, low=0, shown=(0, 0.3))
+    optimizer: str = about("adamw", "optimizer", "adamw, bertadam (Adam without bias correction) or sgd", choice,
+                           options=OPTIMIZERS)
+    max_grad_norm: float | None = about(
+        1.0, "clipping", "the gradient's largest norm; a longer one is scaled down (Pascanu et al. 2013); None: off",
+        real, low=0, above=True, optional=True, shown=(0.1, 10), log=True, switch="clip")
+    schedule: str = about("linear", "schedule", "how the learning rate goes on after the warm-up", choice,
+                          options=tuple(ALL_SCHEDULES))
+    schedule_args: Mapping[str, Any] = about({}, "schedule's arguments", "arguments of the schedule, such as "
+                                             '{"num_cycles": 2}', _mapping, words="those that the schedule takes")
+    warmup: int | float = about(
+        0, "warm-up", "updates over which the learning rate rises from 0: a whole number counts steps, a number below "
+        "1 is a share of the run", _warmup, words="whole numbers from 0, or a share in [0, 1)", shown=(0, 0.9))
+    reinit_layers: int = about(
+        0, "re-initialised", "top layers that start from re-initialised weights, together with the pooler (Zhang et "
+        "al. 2021); 0: off", whole, low=0, unit="layers")
+    swa_start: float | None = about(
+        None, "averaging from", "epoch, counted from 0, from which weights are averaged (Izmailov et al. 2018); None: "
+        "off", real, low=0, optional=True, unit="epochs", switch="average")
+    swa_lr: float | None = about(
+        None, "averaging rate", "learning rate while averaging: None keeps each layer's at the switch; a number is the "
+        "same for every layer", real, low=0, optional=True, shown=(1e-7, 1e-2), log=True, switch="flat rate")
+    swa_anneal_steps: int = about(10, "anneal steps", "steps over which the learning rates move to swa_lr; 0: at once",
+                                  whole, low=0, unit="steps")
+    eval_every: int | None = about(
+        None, "evaluate every", "steps between evaluations, besides the ends of epochs; None: only these",
+        whole, low=1, optional=True, unit="steps", shown=(1, 1000), log=True, switch="x steps")
+    patience: int | None = about(
+        None, "patience", "evaluations in a row without a new best after which the run stops; None: never",
+        whole, low=1, optional=True, unit="evaluations", shown=(1, 60), switch="stop early")
+    seed: int = about(0, "seed", "decides the new weights of the head, the order of the data and dropout", whole,
+                      low=0, shown=(0, 100))
+    loss: str = about("auto", "loss", "auto: mean squared error, or cross entropy for classes; rmse: the root of the "
+                      "batch's mean squared error, as in the article (regression only)", choice, options=LOSSES)
+    # fmt: on
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, _CHECKS[f.name](f.name, getattr(self, f.name)))
+        for name, known in ABOUT.items():
+            object.__setattr__(self, name, known.check(name, getattr(self, name), **known.limits))
         _check_schedule_args(self.schedule, self.schedule_args)
         if self.group_lrs is not None and self.layer_decay != 1.0:
             raise RecipeError(
@@ -120,7 +212,7 @@ class Recipe:
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                raise RecipeError(f"{name}: no such field{_nearest(name, known)}. Fields: {', '.join(known)}")
+                raise RecipeError(f"{name}: no such field{nearest(name, known)} Fields: {', '.join(known)}")
         return dataclasses.replace(self, **changes)
 
     @property
@@ -164,124 +256,22 @@ class Recipe:
         return cls().but(**values)
 
 
+ABOUT: Mapping[str, About] = {f.name: f.metadata["about"] for f in dataclasses.fields(Recipe)}
+"""What is known of every field, in the order of the recipe."""
 _LATER: dict[str, Any] = {"head_init": "random"}
 """Fields added after the first edition (0.1.0), with their neutral values."""
 _NEVER = object()
 
-# ------------------------------------------------------------------------------------------------------- checks
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _real(name: str, value: Any) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
-    except OverflowError:  # a whole number beyond 1.8e308
-        number = math.inf
-    if not math.isfinite(number):
-        raise RecipeError(f"{name}: {value!r} is not a finite number")
-    return number
-
-
-def _number(low: float, high: float = math.inf, *, above: bool = False, below: bool = False, optional: bool = False):
-    """Check a float in [low, high]; `above` and `below` exclude the ends; `optional` allows None."""
-    allowed = f"{'(' if above else '['}{low:g}, {high:g}{')' if below or high == math.inf else ']'}"
-
-    def check(name: str, value: Any) -> float | None:
-        if value is None and optional:
-            return None
-        number = _real(name, value)
-        if not low <= number <= high or (above and number == low) or (below and number == high):
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: {allowed}{' or None' if optional else ''}")
-        return number
-
-    return check
-
-
-def _integer(low: int, *, optional: bool = False):
-    def check(name: str, value: Any) -> int | None:
-        if value is None and optional:
-            return None
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise RecipeError(f"{name}: {value!r} is not a whole number{' or None' if optional else ''}")
-        if value < low:
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: {low} or more")
-        if value > 2**31 - 1:
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: {low} to {2**31 - 1}")
-        return int(value)
-
-    return check
-
-
-def _choice(options: Any):
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in options:
-            raise RecipeError(f"{name}: {value!r} is unknown{_nearest(value, options)}. Known: {', '.join(options)}")
-        return value
-
-    return check
-
-
-def _text(name: str, value: Any) -> str:
-    value = str(value) if hasattr(value, "__fspath__") else value
-    if not isinstance(value, str) or not value.strip():
-        raise RecipeError(f"{name}: {value!r} is not a model name, hub id or folder")
-    return value
-
-
-def _warmup(name: str, value: Any) -> int | float:
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return _integer(0)(name, value)
-    number = _real(name, value)
-    if not 0 <= number < 1:
-        raise RecipeError(
-            f"{name}: {value!r} is out of range; a share of the run is in [0, 1), steps are a whole number"
-        )
-    return number
-
-
-def _group_lrs(name: str, value: Any) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
-        raise RecipeError(f"{name}: {value!r} is not a list of rates, lowest layers first")
-    rates = tuple(_number(0)(f"{name}[{i}]", rate) for i, rate in enumerate(value))
-    if not rates:
-        raise RecipeError(f"{name}: the list of rates is empty; give at least one, or None")
-    return rates
-
-
-def _mapping(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise RecipeError(f"{name}: {value!r} is not a dictionary of arguments")
-    return _FrozenDict(value)
-
-
-class _FrozenDict(dict):
-    """A dictionary that refuses changes, so that a recipe stays what it was when it was checked."""
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> None:
-        raise RecipeError("schedule_args: a recipe never changes; use recipe.but(schedule_args={...})")
-
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
-
-    def __reduce__(self):
-        return _FrozenDict, (dict(self),)
-
-
-_SCHEDULE_ARGS = {
-    "num_cycles": _number(0, above=True),
-    "power": _number(0, above=True),
-    "end_factor": _number(0, 1),
-    "timescale": _integer(1, optional=True),
-    "decay_type": _choice(DECAY_TYPES),
-    "decay_steps": _warmup,
-    "decay_rate": _number(0, 1, above=True),
-    "degree": _number(0, above=True),
-    "warm_degree": _number(0, above=True),
+_SCHEDULE_ARGS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "num_cycles": (real, {"low": 0, "above": True}),
+    "power": (real, {"low": 0, "above": True}),
+    "end_factor": (real, {"low": 0, "high": 1}),
+    "timescale": (whole, {"low": 1, "optional": True}),
+    "decay_type": (choice, {"options": DECAY_TYPES}),
+    "decay_steps": (_warmup, {}),
+    "decay_rate": (real, {"low": 0, "high": 1, "above": True}),
+    "degree": (real, {"low": 0, "above": True}),
+    "warm_degree": (real, {"low": 0, "above": True}),
 }
 
 
@@ -291,73 +281,23 @@ def _check_schedule_args(schedule: str, args: Mapping[str, Any]) -> None:
         if name not in allowed:
             known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise RecipeError(f"schedule_args: {schedule!r} has no argument {name!r}; {known}")
+        check, limits = _SCHEDULE_ARGS[name]
         if schedule == "cosine_with_restarts":
-            _integer(1)(f"schedule_args[{name!r}]", value)
+            check, limits = whole, {"low": 1}
         elif schedule in BERT_SCHEDULES and name == "decay_steps":
-            _number(0, above=True, optional=True)(f"schedule_args[{name!r}]", value)
-        else:
-            _SCHEDULE_ARGS[name](f"schedule_args[{name!r}]", value)
+            check, limits = real, {"low": 0, "above": True, "optional": True}
+        check(f"schedule_args[{name!r}]", value, **limits)
 
-
-_CHECKS = {
-    "model": _text,
-    "head": _choice(HEADS),
-    "head_init": _choice(HEAD_INITS),
-    "max_length": _integer(4),
-    "dropout": _number(0, 1, below=True, optional=True),
-    "epochs": _integer(1),
-    "batch_size": _integer(1),
-    "gradient_accumulation_steps": _integer(1),
-    "lr": _number(0),
-    "head_lr": _number(0, optional=True),
-    "layer_decay": _number(0, 1),
-    "group_lrs": _group_lrs,
-    "weight_decay": _number(0),
-    "optimizer": _choice(OPTIMIZERS),
-    "max_grad_norm": _number(0, above=True, optional=True),
-    "schedule": _choice(ALL_SCHEDULES),
-    "schedule_args": _mapping,
-    "warmup": _warmup,
-    "reinit_layers": _integer(0),
-    "swa_start": _number(0, optional=True),
-    "swa_lr": _number(0, optional=True),
-    "swa_anneal_steps": _integer(0),
-    "eval_every": _integer(1, optional=True),
-    "patience": _integer(1, optional=True),
-    "seed": _integer(0),
-    "loss": _choice(LOSSES),
-}
 
 # ------------------------------------------------------------------------------------------- the article's recipes
 
 _BASELINE = Recipe(  # every field is named, so that no default of today or tomorrow reaches the article's recipes
-    model="roberta-base",
-    head="pooler",
-    head_init="random",
-    max_length=250,
-    dropout=None,
-    epochs=20,
-    batch_size=16,
-    gradient_accumulation_steps=1,
-    lr=1e-6,
-    head_lr=None,
-    layer_decay=1.0,
-    group_lrs=None,
-    weight_decay=0.01,
-    optimizer="adamw",
-    max_grad_norm=None,
-    schedule="linear",
-    schedule_args={},
-    warmup=0,
-    reinit_layers=0,
-    swa_start=None,
-    swa_lr=None,
-    swa_anneal_steps=10,
-    eval_every=None,
+    model="roberta-base", head="pooler", head_init="random", max_length=250, dropout=None, epochs=20, batch_size=16,
+    gradient_accumulation_steps=1, lr=1e-6, head_lr=None, layer_decay=1.0, group_lrs=None, weight_decay=0.01,
+    optimizer="adamw", max_grad_norm=None, schedule="linear", schedule_args={}, warmup=0, reinit_layers=0,
+    swa_start=None, swa_lr=None, swa_anneal_steps=10, eval_every=None, seed=0, loss="rmse",
     patience=4,  # "more than 3 epochs without progress"
-    seed=0,
-    loss="rmse",
-)
+)  # fmt: skip
 _LLRD = _BASELINE.but(epochs=5, lr=3.5e-6, head_lr=3.6e-6, layer_decay=0.9)
 _GROUPED = _LLRD.but(layer_decay=1.0, group_lrs=(1e-6, 1.75e-6, 3.5e-6))
 _SWA = {"swa_start": 3, "swa_lr": 2e-6, "swa_anneal_steps": 10}
@@ -371,34 +311,18 @@ PAPER: Mapping[str, Recipe] = MappingProxyType(
         "llrd+warmup+swa": _LLRD.but(warmup=50, **_SWA),
         "grouped_llrd+warmup+swa": _GROUPED.but(warmup=50, **_SWA),
         "all": _GROUPED.but(
-            epochs=15,
-            warmup=50,
-            reinit_layers=5,
-            eval_every=10,
-            patience=51,  # "more than 50 looks without progress"
-            **_SWA,
-        ),
+            epochs=15, warmup=50, reinit_layers=5, eval_every=10, **_SWA, patience=51
+        ),  # "more than 50 looks without progress"
     }
 )
 """The article's recipes for `roberta-base` on CommonLit. The schedules of its figures run over 5 epochs of 142 steps;
 the baseline trains for at most 20 epochs and everything together for at most 15."""
 
+_TOTALS = dict(zip(PAPER, (2832, 708, 708, 708, 1699, 2125, 2124), strict=True))
 PAPER_STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {
-        name: MappingProxyType({"steps_per_epoch": 142, "total_steps": total})
-        for name, total in {
-            "baseline": 2832,
-            "llrd": 708,
-            "grouped_llrd": 708,
-            "llrd+warmup": 708,
-            "llrd+warmup+swa": 1699,
-            "grouped_llrd+warmup+swa": 2125,
-            "all": 2124,
-        }.items()
-    }
+    {name: {"steps_per_epoch": 142, "total_steps": total} for name, total in _TOTALS.items()}
 )
-"""What the schedule of each recipe in `PAPER` was planned for: `ft.preview(ft.PAPER[name], **ft.PAPER_STEPS[name])`
-draws the published picture, and so does `ft.preview(ft.PAPER[name])`. The article plans
-int(rows / 16 * epochs) updates, with 2,266 or 2,267 rows to train on by the fold; its two figures of averaging are of
-plans for 12 and for 15 epochs."""
+"""What the schedule of each recipe in `PAPER` was planned for, as arguments of `preview`, which takes them by itself
+where no steps are given: `ft.preview(ft.PAPER[name])` draws the published picture. The article plans int(rows / 16 *
+epochs) updates of 2,266 or 2,267 rows, by the fold; its two figures of averaging are plans of 12 and 15 epochs."""
 _PLANNED = {PAPER[name]: steps for name, steps in PAPER_STEPS.items()}

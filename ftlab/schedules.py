@@ -25,6 +25,7 @@ import numpy as np
 
 from ftlab import hooks
 from ftlab.bert_schedules import BERT_SCHEDULES
+from ftlab.checks import whole
 from ftlab.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -305,9 +306,9 @@ def preview(
     if steps_per_epoch is None:
         steps_per_epoch = recipe.planned.get("steps_per_epoch", 27)
         total_steps = recipe.planned.get("total_steps") if total_steps is None else total_steps
-    steps_per_epoch = _positive_int("steps_per_epoch", steps_per_epoch)
-    num_layers = _positive_int("num_layers", num_layers)
-    planned = recipe.epochs * steps_per_epoch if total_steps is None else _positive_int("total_steps", total_steps)
+    steps_per_epoch = whole("steps_per_epoch", steps_per_epoch, 1)
+    num_layers = whole("num_layers", num_layers, 1)
+    planned = recipe.epochs * steps_per_epoch if total_steps is None else whole("total_steps", total_steps, 1)
 
     warmup_steps = warmup_steps_of(recipe.warmup, planned)
     if warmup_steps > planned:
@@ -350,12 +351,6 @@ def preview(
     return LRSchedule(at, layer_names(num_layers), lr, planned, steps_per_epoch, warmup_steps, swa_step)
 
 
-def _positive_int(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise RecipeError(f"{name}: {value!r} is not a whole number of at least 1")
-    return int(value)
-
-
 def _steps_at(
     steps: int | Sequence[int] | np.ndarray | None,
     total: int,
@@ -371,7 +366,7 @@ def _steps_at(
         if at.ndim != 1 or at.dtype.kind not in "iu" or (len(at) and (at[0] < 0 or np.any(np.diff(at) < 0))):
             raise RecipeError("steps: give whole numbers from 0 in rising order, a number of points, or None for all")
         return at.astype(np.int64)
-    count = _positive_int("steps", steps)
+    count = whole("steps", steps, 1)
     if count >= total:
         return np.arange(total)
     corners = [0, warmup_steps, total - 1]

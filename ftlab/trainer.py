@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ def training_loop(job: Job, recipe: Recipe) -> str:
     for step in range(job.first_step, job.schedule.total_steps):
         if job.best.exhausted:
             return "early_stopped"
-        if job.stop.is_set():
+        if job.is_stopped():
             return "interrupted"
 
         for group in job.optimizer.param_groups:  # 02 layer-wise rates and 03 warm-up, in one array
@@ -57,7 +58,7 @@ def training_loop(job: Job, recipe: Recipe) -> str:
 
         loss, grad_norm = job.forward_and_backward(job.batches_of(step))
         job.record(loss, grad_norm)
-        if not job.history.is_finite:
+        if job.has_diverged:
             return "diverged"
         job.optimizer.step()
         job.optimizer.zero_grad()
@@ -132,7 +133,7 @@ def fit(
             job.notify("on_train_begin", job.history, job.schedule, job.stop)
             with first_token_only(job.bare_model, job.averager and job.averager.model), cuda_graphs(job):
                 run.status = training_loop(job, recipe)
-            if not job.history.is_finite:
+            if job.has_diverged:
                 run.status = "diverged"  # found in the updates that were read back last
             job.restore_best_weights()
             run.best_score = job.best.score
@@ -206,6 +207,13 @@ class Job:
         """Pad rows to the longest among them, on the model's device."""
         return self.batches.make(rows)
 
+    def is_stopped(self) -> bool:
+        """Tell whether the run is to end now; a stop in one of several processes ends all of them, after one update."""
+        if self.accelerator.num_processes == 1:
+            return self.stop.is_set()
+        stops = torch.tensor(float(self.stop.is_set()), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(stops, "sum"))
+
     def forward_and_backward(self, batches: list[np.ndarray]) -> tuple[float, float]:
         """Leave the gradient of the mean loss over all rows of `batches`, clipped; return that loss and the norm."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
@@ -214,32 +222,63 @@ class Job:
         weights = [len(share) / rows_in_update for share in shares]
         # A process without rows computes one and ignores it.
         computed = [share if len(share) else rows[:1] for share, rows in zip(shares, batches, strict=True)]
-        total, norm = self.gradient([self.make_batch(rows) for rows in computed], weights)
+        of_batches = None if processes == 1 else [len(s) / len(rows) for s, rows in zip(shares, batches, strict=True)]
+        total, norm = self.gradient([self.make_batch(rows) for rows in computed], weights, of_batches)
         return tuple(torch.stack([total, norm.to(total)]).tolist())  # one transfer from the GPU, not two
 
-    def gradient(self, batches: list[dict[str, Any]], weights: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Leave the gradient of the batches' mean losses, weighted and added up; return that loss and the norm."""
+    def gradient(
+        self, batches: list[dict[str, Any]], weights: list[float], shares: list[float] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Leave the gradient of the batches' mean losses, weighted and added up; return that loss and the norm.
+
+        shares: which share of each batch is here, where other processes have the rest.
+        """
         accelerator = self.accelerator
         total = torch.zeros((), device=accelerator.device)
         for i, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+            share = None if shares is None else shares[i]
             # Gradients travel between processes once an update.
             with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
                 labels = batch.pop("labels")
                 with self.drawing:
                     logits = self.model(**batch).logits.float()
-                loss = self.loss(logits, labels) * weight
+                loss = self.loss(logits, labels, share) * weight
                 accelerator.backward(loss * accelerator.num_processes)  # the processes' gradients are averaged
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
         norm = accelerator.clip_grad_norm_(self.model.parameters(), limit)
         return accelerator.reduce(total, "sum"), norm
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean loss of a batch: squared error or its root for values, cross entropy for classes."""
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor, share: float | None = None) -> torch.Tensor:
+        """Mean loss of a batch: squared error or its root for values, cross entropy for classes.
+
+        share: which share of the batch these rows are where other processes have the rest. Summed over them, weighted
+        by it, the losses are the whole batch's, and so are their gradients.
+        """
         if self.data.task == "classification":
             return nn.functional.cross_entropy(logits, labels)
         squared = nn.functional.mse_loss(logits[:, 0], labels)
-        return squared if self.recipe.loss == "auto" else torch.sqrt(squared + 1e-12)  # no infinite slope at 0
+        if self.recipe.loss == "auto":
+            return squared
+        if share is None:
+            return torch.sqrt(squared + 1e-12)  # no infinite slope at 0
+        root = torch.sqrt(self.accelerator.reduce(squared.detach() * share, "sum") + 1e-12)
+        return (squared / root + root) / 2  # where the parts' mean is root squared: equal to the root, in slope as well
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the newest loss or norm is no finite number; an overflow that float16's scaler skips is normal."""
+        if self.history.is_finite:
+            return False
+        return not (self.overflow_is_skipped() and math.isfinite(self.history.loss[-1]))
+
+    def overflow_is_skipped(self) -> bool:
+        """Tell whether float16's loss scaler skips an update whose gradient is not finite, and halves its scale.
+
+        At a scale of 1 and below the overflow is the gradient's own.
+        """
+        scaler = self.accelerator.scaler
+        return scaler is not None and scaler.get_scale() > 1
 
     def record(self, loss: float, grad_norm: float) -> None:
         """Write the update into the history, with the rates as the optimizer holds them."""
@@ -403,7 +442,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Make the recipe's optimizer over the model's parameter groups; every group carries `name` and `layer`.
 
-    layers: the model's layer map, where it is known already.
+    layers: the model's layer map, where it is known already. Warns where AdamW's weight decay is lost by rounding.
     """
     shared = {"weight_decay": recipe.weight_decay, "layers": layers}
     if recipe.group_lrs is not None:
@@ -412,11 +451,25 @@ def make_optimizer(
     else:
         groups = param_groups(model, lr=recipe.lr, head_lr=recipe.head_lr, layer_decay=recipe.layer_decay, **shared)
     if recipe.optimizer == "adamw":
+        _warn_of_lost_decay(groups)
         return torch.optim.AdamW(groups, fused=torch.device(device).type in ("cpu", "cuda"))
     if recipe.optimizer == "bertadam":
         # The loop has clipped the whole gradient already, so that only the bias correction differs from AdamW.
         return BertAdam(groups, lr=recipe.lr, max_grad_norm=0.0)
     return torch.optim.SGD(groups, lr=recipe.lr)
+
+
+def _warn_of_lost_decay(groups: list[dict[str, Any]]) -> None:
+    """Say so if AdamW's factor 1 - lr * weight_decay is nearer to 1 than 32 bits can tell, 2 ** -24."""
+    decays = {group["name"]: group["lr"] * group["weight_decay"] for group in groups if group["weight_decay"]}
+    if lost := {name: decay for name, decay in decays.items() if 0 < decay < 2**-24}:
+        name, decay = min(lost.items(), key=lambda item: item[1])
+        warnings.warn(
+            f"weight_decay: AdamW multiplies a weight by 1 - lr * weight_decay, which 32 bits round away, wholly or in "
+            f"part, below 6e-8: {len(lost)} of {len(decays)} groups, down to {decay:.1e} in {name!r}. Raise lr or "
+            "weight_decay, set it to 0, or use optimizer='bertadam', which keeps it",
+            stacklevel=3,
+        )
 
 
 def _check_arguments(

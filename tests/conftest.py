@@ -1,13 +1,16 @@
 """What holds for every test: no network, the real preset unless asked otherwise, fixed examples; the table of faults.
 
-A test marked `fault("name")` counts as one try in that table, which is printed after the tests; one that tries more
-often says how many times with the fixture `tries`.
+A test marked `fault("name")` counts as one try in that table, which is printed after the tests. One that goes through a
+table of cases enters each with the fixture `case`: every case that fails is reported, and every case counts as a try.
+One that tries more often in another way says how many times with the fixture `tries`.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
@@ -20,6 +23,12 @@ settings.register_profile("ftlab", deadline=None, derandomize=True)
 settings.load_profile("ftlab")
 
 
+def pytest_collection_finish():
+    """Keep what the imports have made, a million objects, out of the garbage collections of the tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _fault(request, record_property):
     """Note the row of this test where the terminal summary finds it, with several processes too."""
@@ -29,9 +38,33 @@ def _fault(request, record_property):
 
 
 @pytest.fixture
-def tries(record_property):
+def tries(request):
     """Call with the number of times that the test tried its fault."""
-    return lambda times: record_property("tries", times)
+    properties = request.node.user_properties
+
+    def tries(times: int) -> None:
+        properties[:] = [(name, value) for name, value in properties if name != "tries"] + [("tries", times)]
+
+    return tries
+
+
+@pytest.fixture
+def case(subtests, tries, tmp_path):
+    """Enter a case of a table by its name: a subtest in an empty working directory of its own, which is returned."""
+    entered = 0
+
+    @contextmanager
+    def case(name):
+        nonlocal entered
+        entered += 1
+        tries(entered)
+        folder = tmp_path / str(entered)
+        folder.mkdir()
+        with subtests.test(str(name)), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            yield folder
+
+    return case
 
 
 @pytest.fixture
@@ -46,17 +79,22 @@ def bf16(monkeypatch):
 
 
 def pytest_terminal_summary(terminalreporter):
-    tried, survived = Counter(), Counter()
+    tried, lost, cases = Counter(), Counter(), Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             known = dict(getattr(report, "user_properties", ()))
-            if "fault" in known and report.when == "call":
-                tried[known["fault"]] += known.get("tries", 1)
-                survived[known["fault"]] += known.get("tries", 1) * (outcome == "passed")
+            if "fault" not in known or report.when != "call":
+                continue
+            if isinstance(report, pytest.SubtestReport):  # comes before the report of its test
+                cases[report.nodeid] += outcome == "failed"
+                continue
+            tried[known["fault"]] += known.get("tries", 1)
+            if outcome == "failed":
+                lost[known["fault"]] += cases[report.nodeid] or known.get("tries", 1)
     if not tried:
         return
     terminalreporter.write_sep("-", "faults")
     rows = [("fault", "times tried", "times survived", "lost"), ("---", "--:", "--:", "---")]
-    rows += [(n, tried[n], survived[n], "nothing" if tried[n] == survived[n] else "see above") for n in tried]
+    rows += [(n, tried[n], tried[n] - lost[n], "see above" if lost[n] else "nothing") for n in tried]
     for row in rows:
         terminalreporter.write_line("| " + " | ".join(map(str, row)) + " |")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 L = 4
 VOCABULARY = ["[PAD]", "[UNK]", "<|end|>", *(f"w{i}" for i in range(97))]
@@ -83,6 +83,36 @@ CONFIGS = {
     "xlnet": dict(d_model=32, n_layer=L, n_head=2, d_inner=64, vocab_size=100),
 }  # fmt: skip
 
+# Further families, whose layer maps are not written out by hand.
+MORE = {
+    "convbert": {**_PLAIN, "embedding_size": 32},
+    "esm": {**_DECODER, "position_embedding_type": "rotary"},
+    "fnet": _PLAIN,
+    "gpt_bigcode": _GPT,
+    "ibert": _PLAIN,
+    "luke": {**_OFFSET, "entity_vocab_size": 10, "entity_emb_size": 16},
+    "mobilebert": {**_PLAIN, "embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16},
+    "modernbert-decoder": _DECODER,
+    "mra": _PLAIN,
+    "nystromformer": {**_PLAIN, "num_landmarks": 4, "segment_means_seq_len": 4},
+    "phi3": _DECODER,
+    "reformer": dict(
+        hidden_size=32, attn_layers=["local"] * L, num_attention_heads=2, attention_head_size=16,
+        feed_forward_size=64, vocab_size=100, max_position_embeddings=64, axial_pos_embds=False,
+        local_attn_chunk_length=8, pad_token_id=0, is_decoder=False,
+    ),
+    "squeezebert": {**_PLAIN, "embedding_size": 32},
+    "xmod": {**_OFFSET, "languages": ["en_XX"], "default_language": "en_XX"},
+    "yoso": _PLAIN,
+}  # fmt: skip
+NO_CLASSIFIER = {
+    "mamba": dict(hidden_size=32, num_hidden_layers=L, vocab_size=100, state_size=4),
+    "rwkv": dict(hidden_size=32, num_hidden_layers=L, vocab_size=100, attention_hidden_size=32),
+}
+"""Families that the hub has without ...ForSequenceClassification."""
+MAPPED = [*(family for family in CONFIGS if family not in ("t5", "umt5")), *MORE, *NO_CLASSIFIER]
+"""Families that `tiny` builds and the layer map takes as they are."""
+
 
 @pytest.fixture(scope="module")
 def one_thread():
@@ -100,10 +130,11 @@ def recipe(model: str | Path = "minilm", **changes) -> SimpleNamespace:
 
 
 def tiny(family: str, **changes) -> torch.nn.Module:
-    """Build a random ...ForSequenceClassification with one output."""
-    config = CONFIG_MAPPING[family](**{**CONFIGS[family], "num_labels": 1, **changes})
+    """Build a random ...ForSequenceClassification with one output, or a model without a head where there is none."""
+    fields = {**CONFIGS, **MORE, **NO_CLASSIFIER}[family]
+    config = CONFIG_MAPPING[family](**{**fields, "num_labels": 1, **changes})
     torch.manual_seed(0)
-    return AutoModelForSequenceClassification.from_config(config)
+    return (AutoModel if family in NO_CLASSIFIER else AutoModelForSequenceClassification).from_config(config)
 
 
 def tokenizer(**special) -> PreTrainedTokenizerFast:
@@ -115,7 +146,8 @@ def tokenizer(**special) -> PreTrainedTokenizerFast:
 
 def save(folder: Path, family: str, **changes) -> Path:
     """Save a tiny model without a head, and a tokenizer, as the hub keeps them; return the folder."""
-    tiny(family, **changes).base_model.save_pretrained(folder)
+    model = tiny(family, **changes)
+    model.base_model.save_pretrained(folder)
     tokenizer(pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
     return folder
 

@@ -15,8 +15,8 @@ import pytest
 
 import ftlab as ft
 from ftlab import clinic
-from ftlab.first_edition import FIRST_EDITION
 from ftlab.study import Cell, load_cells
+from ftlab.study.first_edition import FIRST_EDITION
 
 HERE = Path(__file__).resolve().parent / "fixtures" / "first_edition"
 ABOUT = json.loads((HERE / "about.json").read_text(encoding="utf-8"))

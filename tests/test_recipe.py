@@ -54,6 +54,7 @@ def test_numpy_values_become_plain():
 BAD = {
     "model": ["", "  ", None, 3],
     "head": ["linear", None, 1],
+    "head_init": ["ridge", None],
     "max_length": [0, 3, 2.5, True, "128", None],
     "dropout": [-0.1, 1.0, "0.1", float("nan"), True],
     "epochs": [0, -1, 1.5, None, "3", True, 2**40],

@@ -1,7 +1,6 @@
 """The training loop: plain AdamW when all is off, deterministic, techniques applied, ended and resumed cleanly."""
 
 import gc
-import itertools
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from ftlab.checkpoint import load_checkpoint
 from ftlab.data.batches import length_grouped_batches
 from ftlab.models.load import load_tokenizer, tiny_model
 from ftlab.trainer import training_loop
+from tests.pairwise import pairwise
 
 TEXTS = [
     "The cat sat on the mat and looked at the dog. " * (1 + i % 4)
@@ -62,6 +62,17 @@ RECIPE = ft.Recipe(epochs=2, batch_size=8, lr=3e-3)
 
 def fit(recipe, data, **arguments):
     return ft.fit(recipe, data, **{"live": False, **arguments})
+
+
+class StopAfter(ft.Callback):
+    """Stop the run after so many updates."""
+
+    def __init__(self, steps):
+        self.steps, self.stop = steps, threading.Event()
+
+    def on_step(self, history):
+        if len(history) == self.steps:
+            self.stop.set()
 
 
 def weights(run):
@@ -123,14 +134,14 @@ def extremes(tmp_path_factory):
     }
 
 
-SHORT = ft.Recipe(max_length=32, batch_size=8, lr=2e-4, epochs=3)
+SHORT = ft.Recipe(max_length=16, batch_size=8, lr=3e-4, epochs=2)
 
 
 def test_the_real_model_learns_and_the_scores_are_what_they_say(extremes, monkeypatch):
     monkeypatch.delenv("FTLAB_PRESET")
     data = extremes["regression"]
     run = fit(SHORT, data)
-    assert run.status == "completed" and len(run.history) == 24
+    assert run.status == "completed" and len(run.history) == 16
     assert run.history.loss[-8:].mean() < 0.5 * run.history.loss[:8].mean()
     assert run.test_score < 0.6 * run.targets.std()
     rmse = math.sqrt(np.mean((run.predictions - run.targets) ** 2))
@@ -208,16 +219,8 @@ def test_every_parameter_moves_at_its_own_rate(data):
     def first_step(**changes):
         recipe = RECIPE.but(optimizer="sgd", weight_decay=0.0, epochs=1, **changes)
         start = tiny_model(recipe, task="regression", labels=None, num_layers=6).state_dict()
-        taken = {}
-
-        class Snapshot(ft.Callback):
-            def on_train_begin(self, history, schedule, stop):
-                self.stop = stop
-
-            def on_step(self, history):
-                self.stop.set()
-
-        run = fit(recipe, data, callbacks=[Snapshot()])
+        taken, press = {}, StopAfter(1)
+        run = fit(recipe, data, stop=press.stop, callbacks=[press])
         for name, value in run.model.state_dict().items():
             taken[name] = value - start[name]
         return taken, ft.layer_map(run.model).place, run.history.lr[0]
@@ -236,17 +239,10 @@ def test_every_parameter_moves_at_its_own_rate(data):
 def test_accumulated_gradients_equal_the_big_batchs(data, batch_size, accumulate):
     """48 rows; 3 x 5 leaves a last update of one batch, whose mean must be over its own three rows."""
     seen = {}
-
-    class Stop(ft.Callback):
-        def on_train_begin(self, history, schedule, stop):
-            self.stop = stop
-
-        def on_step(self, history):
-            self.stop.set()
-
     recipe = RECIPE.but(optimizer="sgd", lr=1.0, max_grad_norm=None, weight_decay=0.0)
     small = recipe.but(batch_size=batch_size, gradient_accumulation_steps=accumulate)
-    run = fit(small, data, callbacks=[Stop()])
+    press = StopAfter(1)
+    run = fit(small, data, stop=press.stop, callbacks=[press])
     assert run.history.steps_per_epoch == math.ceil(math.ceil(48 / batch_size) / accumulate)
 
     train = data.split(0).train[:48]
@@ -277,7 +273,8 @@ def test_the_last_partial_group_is_a_mean_over_its_own_rows(data):
     model = tiny_model(recipe, task="regression", labels=None, num_layers=6).eval()
     run.model.load_state_dict(model.state_dict())
     squared = (run.predict([data.texts[i] for i in train]) - data.targets[train]) ** 2
-    lengths = [len(load_tokenizer("minilm")(data.texts[i])["input_ids"][:48]) for i in train]
+    tokenizer = load_tokenizer("minilm")
+    lengths = [len(tokenizer(data.texts[i])["input_ids"][:48]) for i in train]
     batches = length_grouped_batches(lengths, 10, seed=0, epoch=0)
     for update in (0, 1):
         rows = np.concatenate(batches[3 * update : 3 * update + 3])
@@ -307,14 +304,8 @@ def test_patience(data):
 
 @pytest.mark.parametrize("at", [1, 4, 7])
 def test_the_stop_event_ends_the_run_after_the_update_in_progress(data, at):
-    stop = threading.Event()
-
-    class Press(ft.Callback):
-        def on_step(self, history):
-            if len(history) == at:
-                stop.set()
-
-    run = fit(RECIPE, data, stop=stop, callbacks=[Press()])
+    press = StopAfter(at)
+    run = fit(RECIPE, data, stop=press.stop, callbacks=[press])
     assert run.status == "interrupted" and len(run.history) == at
     assert run.test_score is None and (run.best_score is None) == (at < 6)
     assert np.isfinite(run.predict(TEXTS[:3])).all()
@@ -423,27 +414,19 @@ ALL_ON = RECIPE.but(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 5, 9, 14])
-def test_resumed_runs_equal_undisturbed_ones_bit_for_bit(data, tmp_path, stop_after):
+def test_resumed_runs_equal_undisturbed_ones_bit_for_bit(data, case):
     whole = fit(ALL_ON, data)
-    stop = threading.Event()
-
-    class Press(ft.Callback):
-        def on_step(self, history):
-            if len(history) == stop_after:
-                stop.set()
-
-    first = fit(ALL_ON, data, checkpoint_dir=tmp_path, stop=stop, callbacks=[Press()])
-    assert first.status == "interrupted"
-    second = fit(ALL_ON, data, checkpoint_dir=tmp_path, resume=True)
-    assert second.status == whole.status == "completed"
-    assert second.history == whole.history
-    assert same(weights(second), weights(whole)) and same(second.model.state_dict(), whole.model.state_dict())
-    assert (second.best_score, second.test_score, second.swa_score) == (
-        whole.best_score,
-        whole.test_score,
-        whole.swa_score,
-    )
+    assert whole.status == "completed"
+    for steps in (1, 3, 5, 9, 14):
+        with case(f"stopped after {steps}") as folder:
+            press = StopAfter(steps)
+            first = fit(ALL_ON, data, checkpoint_dir=folder, stop=press.stop, callbacks=[press])
+            assert first.status == "interrupted"
+            second = fit(ALL_ON, data, checkpoint_dir=folder, resume=True)
+            assert second.status == "completed" and second.history == whole.history
+            assert same(weights(second), weights(whole)) and same(second.model.state_dict(), whole.model.state_dict())
+            scores = [(run.best_score, run.test_score, run.swa_score) for run in (second, whole)]
+            assert scores[0] == scores[1]
 
 
 def test_resuming_a_finished_run_changes_nothing(data, tmp_path):
@@ -465,41 +448,43 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
 
 # ---------------------------------------------------------------------------------------------- all together
 
-TECHNIQUES = {
-    "llrd": {"layer_decay": 0.8},
-    "groups": {"group_lrs": [1e-4, 1e-3, 3e-3]},
-    "warmup": {"warmup": 4},
-    "reinit": {"reinit_layers": 2},
-    "swa": {"swa_start": 1},
-    "flat swa": {"swa_start": 0.5, "swa_lr": 1e-3, "swa_anneal_steps": 2},
-    "frequent": {"eval_every": 2},
-    "patience": {"patience": 2},
-    "accumulation": {"gradient_accumulation_steps": 2},
-    "bertadam": {"optimizer": "bertadam"},
-    "dropout": {"dropout": None},
-    "attention head": {"head": "attention"},
-    "rmse": {"loss": "rmse"},
-    "bert schedule": {"schedule": "warmup_stable_decay", "schedule_args": {"decay_steps": 0.5}},
+FACTORS = {
+    "rates": [{}, {"layer_decay": 0.8}, {"group_lrs": [1e-4, 1e-3, 3e-3]}],
+    "averaging": [{}, {"swa_start": 1}, {"swa_start": 0.5, "swa_lr": 1e-3, "swa_anneal_steps": 2}],
+    "optimizer": [{}, {"optimizer": "bertadam"}, {"optimizer": "sgd"}],
+    "head": [{}, {"head": "attention"}, {"head": "mix"}],
+    "head rate": [{}, {"head_lr": 1e-2}],
+    "warm-up": [{}, {"warmup": 4}],
+    "re-initialisation": [{}, {"reinit_layers": 2}],
+    "evaluations": [{}, {"eval_every": 2}],
+    "patience": [{}, {"patience": 2}],
+    "accumulation": [{}, {"gradient_accumulation_steps": 2}],
+    "dropout": [{}, {"dropout": None}],
+    "loss": [{}, {"loss": "rmse"}],
+    "schedule": [{}, {"schedule": "warmup_stable_decay", "schedule_args": {"decay_steps": 0.5}}],
 }
 
 
-@pytest.mark.parametrize("pair", list(itertools.combinations(TECHNIQUES, 2)), ids=" + ".join)
-def test_every_technique_works_with_every_other(data, pair):
-    first, second = (TECHNIQUES[name] for name in pair)
-    if {"layer_decay", "group_lrs"} <= {*first, *second} or len({*first} & {*second}):
-        pytest.skip("two settings of one thing")
-    run = fit(RECIPE.but(**first, **second), data)
-    assert run.status in ("completed", "early_stopped")
-    assert np.isfinite(run.history.loss).all() and np.isfinite(run.test_score)
-    assert (run.swa_score is not None) == (run.recipe.swa_start is not None)
+def test_every_technique_works_with_every_other(data, case):
+    """Each two settings of two techniques meet in one of these runs."""
+    for chosen in pairwise(FACTORS):
+        changes = {field: value for fields in chosen.values() for field, value in fields.items()}
+        with case(changes):
+            run = fit(RECIPE.but(**changes), data)
+            assert run.status == "completed" or (run.status == "early_stopped" and run.recipe.patience)
+            assert np.isfinite(run.history.loss).all() and np.isfinite(run.test_score)
+            assert (run.swa_score is not None) == (run.recipe.swa_start is not None)
+            expected = ft.preview(run.recipe, run.history.steps_per_epoch, num_layers=6)
+            np.testing.assert_array_equal(run.history.lr, expected.lr[: len(run.history)])
+            if run.status == "completed":
+                assert len(run.history) == expected.total_steps
 
 
 # ---------------------------------------------------------------------------------------------------- arguments
 
 
-@pytest.mark.parametrize(
-    "arguments, error",
-    [
+def test_bad_arguments_are_refused_before_training(data, case):
+    for arguments, error in [
         ({"fold": 5}, "fold: 5"),
         ({"fold": -1}, "fold: -1"),
         ({"fold": True}, "fold: True"),
@@ -510,12 +495,10 @@ def test_every_technique_works_with_every_other(data, pair):
         ({"data": [1, 2]}, "data: list"),
         ({"recipe": RECIPE.but(reinit_layers=7)}, "reinit_layers"),
         ({"recipe": RECIPE.but(group_lrs=[1e-5] * 7)}, "group_lrs"),
-    ],
-)
-def test_bad_arguments_are_refused_before_training(data, arguments, error):
-    arguments = {"recipe": RECIPE, "data": data, "live": False, **arguments}
-    with pytest.raises(ft.FtlabError, match=f"^{error}"):
-        ft.fit(arguments.pop("recipe"), arguments.pop("data"), **arguments)
+    ]:
+        arguments = {"recipe": RECIPE, "data": data, "live": False, **arguments}
+        with case(error), pytest.raises(ft.FtlabError, match=f"^{error}"):
+            ft.fit(arguments.pop("recipe"), arguments.pop("data"), **arguments)
 
 
 def test_rmse_loss_for_classes_is_refused(classes):
@@ -532,22 +515,16 @@ def test_the_loop_can_be_read_in_one_sitting():
 # ------------------------------------------------------------------------------------------------ command line
 
 
-def ftlab(*arguments, env=None):
-    return subprocess.run(
-        [sys.executable, "-m", "ftlab", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(env or {})},
-    )
+FTLAB = [sys.executable, "-m", "ftlab"]
 
 
-def test_fit_on_the_command_line(tmp_path):
-    done = ftlab("fit", "--data", "passages", "--layer_decay", "0.8", "--out", str(tmp_path / "run"))
-    assert done.returncode == 0, done.stderr
-    assert "completed" in done.stdout and "test rmse: " in done.stdout
-    assert "it/s" in done.stderr or "steps" in done.stderr or "%" in done.stderr, "a progress bar is shown"
+def test_fit_on_the_command_line(tmp_path, capfd):
+    assert main(["fit", "--data", "passages", "--layer_decay", "0.8", "--out", str(tmp_path / "run")]) == 0
+    out, err = capfd.readouterr()
+    assert "completed" in out and "test rmse: " in out
+    assert "it/s" in err or "steps" in err or "%" in err, "a progress bar is shown"
     run = ft.Run.load(tmp_path / "run")
-    assert run.recipe.layer_decay == 0.8 and f"{run.test_score:.4f}" in done.stdout
+    assert run.recipe.layer_decay == 0.8 and f"{run.test_score:.4f}" in out
 
 
 def test_all_folds_on_the_command_line(capfd):
@@ -557,9 +534,8 @@ def test_all_folds_on_the_command_line(capfd):
     assert err == ""
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
+def test_bad_input_on_the_command_line_gets_one_line(case, capfd):
+    for arguments, message in [
         (["fit", "--lr", "-1"], "lr: -1"),
         (["fit", "--data", "pasages"], "passages"),
         (["fit", "--fold", "seven"], "--fold: 'seven'"),
@@ -568,22 +544,21 @@ def test_all_folds_on_the_command_line(capfd):
         (["fit", "--recipe", "nowhere.json"], "--recipe: cannot read nowhere.json"),
         (["fit", "--resume"], "resume"),
         (["preview", "--model", "nobody/knows"], "num_layers"),
-    ],
-)
-def test_bad_input_on_the_command_line_gets_one_line(arguments, message, capfd):
-    assert main(arguments) == 2
-    out, err = capfd.readouterr()
-    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+    ]:
+        with case(message):
+            assert main(arguments) == 2
+            out, err = capfd.readouterr()
+            assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
 def test_no_traceback_on_the_command_line():
-    done = ftlab("preview", "--lr", "fast")
+    done = subprocess.run([*FTLAB, "preview", "--lr", "fast"], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
-def test_preview_on_the_command_line(tmp_path):
-    done = ftlab("preview", "--paper", "llrd", "--steps_per_epoch", "142", "--out", str(tmp_path / "rates.png"))
-    assert done.returncode == 0 and "9.885e-07" in done.stdout
+def test_preview_on_the_command_line(tmp_path, capsys):
+    arguments = ["preview", "--paper", "llrd", "--steps_per_epoch", "142", "--out", str(tmp_path / "rates.png")]
+    assert main(arguments) == 0 and "9.885e-07" in capsys.readouterr().out
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -607,7 +582,7 @@ def unread(*arguments, env=None):
     os.close(reader)
     with os.fdopen(writer, "w") as closed:
         return subprocess.run(
-            [sys.executable, "-m", "ftlab", *arguments],
+            [*FTLAB, *arguments],
             stdout=closed,
             stderr=subprocess.PIPE,
             text=True,

@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import EvalPrediction, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ftlab.checks import whole
 from ftlab.errors import CheckpointError, ModelError, RecipeError
 from ftlab.evaluate import METRICS, scores
 from ftlab.models import layer_map
@@ -45,8 +46,9 @@ def scheduler(optimizer: torch.optim.Optimizer, schedule: LRSchedule) -> LambdaL
     """Make a scheduler that gives every group of `optimizer` the rate that `schedule` has for its layer.
 
     For any loop that calls `scheduler.step()` after `optimizer.step()`. The groups need `layer`, as those of
-    `ft.llrd.param_groups` have it. After the last step the last rate stays. Raises RecipeError for a group without a
-    layer, or of a layer that the schedule lacks.
+    `ft.llrd.param_groups` have it. After the last step the last rate stays. A training that is resumed with another
+    schedule, of more epochs for instance, has that schedule's rates from its first update on. Raises RecipeError for a
+    group without a layer, or of a layer that the schedule lacks.
     """
     rates, last = schedule.lr, len(schedule.lr) - 1
     if last + 1 != schedule.total_steps:
@@ -55,12 +57,33 @@ def scheduler(optimizer: torch.optim.Optimizer, schedule: LRSchedule) -> LambdaL
     for i, group in enumerate(optimizer.param_groups):
         if group.get("layer") not in schedule.layers:
             raise RecipeError(
-                f"optimizer: group {i} has layer {group.get('layer')!r}, which is none of "
+                f"optimizer: group {i} has layer {group.get('layer')!r}, not one of "
                 f"{', '.join(schedule.layers)}; make the groups with ft.llrd.param_groups"
             )
         columns.append(schedule.layers.index(group["layer"]))
         group["lr"] = group["initial_lr"] = 1.0  # LambdaLR multiplies by this
-    return LambdaLR(optimizer, [lambda step, c=c: float(rates[min(step, last), c]) for c in columns])
+    made = _FromSchedule(optimizer, [lambda step, c=c: float(rates[min(step, last), c]) for c in columns])
+    optimizer.register_load_state_dict_post_hook(lambda _: made.apply())
+    return made
+
+
+class _FromSchedule(LambdaLR):
+    """LambdaLR whose rates are those of its own schedule, whichever a checkpoint was written with.
+
+    LambdaLR itself leaves the first update after loading the rate that the optimizer's checkpoint holds, and takes over
+    the base rates of whatever scheduler wrote the state.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over how many steps were made, and nothing else."""
+        self.last_epoch, self._step_count = state_dict["last_epoch"], state_dict["_step_count"]
+        self.apply()
+
+    def apply(self) -> None:
+        """Give every group the rate of the present step."""
+        self._last_lr = [rate(self.last_epoch) for rate in self.lr_lambdas]
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
 
 
 class SWACallback(TrainerCallback):
@@ -78,21 +101,19 @@ class SWACallback(TrainerCallback):
     """
 
     def __init__(self, swa_step: int) -> None:
-        if isinstance(swa_step, bool) or not isinstance(swa_step, (int, np.integer)) or swa_step < 0:
-            raise RecipeError(f"swa_step: {swa_step!r} is not a whole number of 0 or more; preview(...).swa_step is")
-        self.swa_step = int(swa_step)
+        self.swa_step = whole("swa_step", swa_step)  # such as preview(...).swa_step
         self.averager: WeightAverager | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        """Start a fresh average. Raises ModelError or CheckpointError where it could not be right."""
+        """Start a new average. Raises ModelError or CheckpointError where it could not be right."""
         if split := [name for name in ("fsdp", "deepspeed") if getattr(args, name, None)]:
             raise ModelError(f"SWACallback: {split[0]} splits the weights, so they cannot be averaged; switch one off")
         if state.global_step > self.swa_step:
             raise CheckpointError(
                 f"SWACallback: training resumes at step {state.global_step}, but averaging began at step "
-                f"{self.swa_step} and the average was not saved; resume from an earlier checkpoint, or start afresh"
+                f"{self.swa_step} and the average was not saved; resume from an earlier checkpoint, or start anew"
             )
         self.averager = WeightAverager(model)
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from ftlab.data import Data, load_data
 from ftlab.errors import CheckpointError, RecipeError
-from ftlab.first_edition import FIRST_EDITION, recipe_of
 from ftlab.history import History
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
+from ftlab.study.first_edition import FIRST_EDITION, recipe_of
 
 if TYPE_CHECKING:
     from ftlab.run import Run
@@ -68,7 +68,7 @@ def rare_class_in_file_order(seed: int) -> Data:
 
 
 def padded_to_evaluate(seed: int) -> Data:
-    """Pad validation and test texts, not those to train on, with tokens that the attention mask does not hide.
+    """Pad validation and test texts, not the training texts, with tokens that the attention mask does not hide.
 
     So it happens where training pads to the batch and prediction to a fixed length, and the mask is forgotten there.
     """
@@ -136,7 +136,7 @@ CASES: Mapping[str, Case] = {
     "labels shuffled": Case(
         {"epochs": 6, "eval_every": 12},
         shuffled_targets,
-        complaint="I merged two tables. Training goes well, validation gets worse from the first look on.",
+        complaint="I merged two tables. Training goes well, validation gets worse from the first evaluation on.",
         illness="label noise or bug",
     ),
     "frozen backbone": Case(
@@ -147,7 +147,7 @@ CASES: Mapping[str, Case] = {
     "class imbalance, not stratified": Case(
         {},
         rare_class_in_file_order,
-        complaint="Two classes, accuracy 1.00 at every look. Then the test part.",
+        complaint="Two classes, accuracy 1.00 at every evaluation. Then the test set.",
         illness="collapsed predictions",
     ),
     "padding attended to": Case(
@@ -199,7 +199,7 @@ class Patient:
     """The kept record of a run: what `diagnose` reads of a run, without the model.
 
     illness: the first finding that `diagnose` should have; None for a healthy run. targets, predictions: of the test
-    part; None where they were not kept.
+    set; None where they were not kept.
     """
 
     case: str
@@ -227,8 +227,8 @@ def to_line(name: str, run: Run) -> str:
         "loss": _rounded(history.loss),
         "grad_norm": _rounded(history.grad_norm),
         "evals": [
-            {key: _rounded(look[key]) if isinstance(look[key], float) else look[key] for key in kept if key in look}
-            for look in history.evals
+            {key: _rounded(e[key]) if isinstance(e[key], float) else e[key] for key in kept if key in e}
+            for e in history.evals
         ],
         "targets": _rounded(run.targets),
         "predictions": _rounded(run.predictions),
@@ -282,16 +282,16 @@ def _patient(values: dict[str, Any]) -> Patient:
 def _from_study(values: dict[str, Any]) -> Patient:
     recipe = recipe_of(values).but(seed=values["seed"])
     per_epoch = len(values["loss"]) // recipe.epochs
-    looks = [
-        {"step": look["step"], "epoch": look["step"] / per_epoch, "score": look["validation"], "best": False}
-        | {"loss": look["validation"] ** 2}
-        for look in values["evals"]
+    evals = [
+        {"step": e["step"], "epoch": e["step"] / per_epoch, "score": e["validation"], "best": False}
+        | {"loss": e["validation"] ** 2}
+        for e in values["evals"]
     ]
-    history = _history({**values, "metric": "rmse", "steps_per_epoch": per_epoch}, recipe, looks)
+    history = _history({**values, "metric": "rmse", "steps_per_epoch": per_epoch}, recipe, evals)
     return Patient(f"{values['name']}, fold {values['fold']}", values["seed"], recipe, values["status"], history)
 
 
-def _history(values: dict[str, Any], recipe: Recipe, looks: list[dict[str, Any]]) -> History:
+def _history(values: dict[str, Any], recipe: Recipe, evals: list[dict[str, Any]]) -> History:
     """Rebuild a history; its rates are what the recipe says, as they were when it ran."""
     schedule = preview(recipe, values["steps_per_epoch"])
     history = History(
@@ -303,7 +303,7 @@ def _history(values: dict[str, Any], recipe: Recipe, looks: list[dict[str, Any]]
     )
     for loss, norm, rates in zip(values["loss"], values["grad_norm"], schedule.lr.tolist(), strict=False):
         history.append(loss=loss, grad_norm=norm, lr=rates, seconds=0.0)
-    history.evals = [{**look, "seconds": 0.0} for look in looks]
+    history.evals = [{**e, "seconds": 0.0} for e in evals]
     return history
 
 

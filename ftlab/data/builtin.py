@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ftlab.data.files import READERS, Table, read_file
+from ftlab.data.files import READERS, read_file
+from ftlab.data.table import Table, short
 from ftlab.errors import DataError
 
 CLEAR_FILE = "CLEAR_corpus_final.xlsx"
@@ -53,7 +54,7 @@ NETWORK_SECONDS = 5.0
 def read_table(source: object) -> Table:
     """Read a built-in set by its name, a file by its path, or a DataFrame; raises DataError for all else."""
     if isinstance(source, pd.DataFrame):
-        return Table("DataFrame", source.set_axis(map(str, source.columns), axis=1).reset_index(drop=True))
+        return Table.named("DataFrame", source.columns, source.reset_index(drop=True))
     if isinstance(source, str) and source in _SETS:
         read, text, target, task = _SETS[source]
         return replace(read(), name=source, text=text, target=target, task=task)
@@ -66,7 +67,7 @@ def read_table(source: object) -> Table:
         near = difflib.get_close_matches(source.casefold(), _SETS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise DataError(
-            f"unknown data {source!r}{hint} The sets are {', '.join(_SETS)}; anything else is read as "
+            f"unknown data {short(source)}{hint} The sets are {', '.join(_SETS)}; anything else is read as "
             f"the path to a {', '.join(READERS)} file"
         )
     return read_file(path)

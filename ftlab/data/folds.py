@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ftlab.data.files import listed
+from ftlab.data.table import listed, short
 from ftlab.errors import DataError
 
 
@@ -57,7 +57,7 @@ def assign_folds(
         bins = _target_bins(bins, num_folds)
     else:
         counts = np.bincount(bins, minlength=len(labels))
-        rare = [f"{label!r} ({counts[i]})" for i, label in enumerate(labels) if counts[i] < num_folds]
+        rare = [f"{short(label)} ({counts[i]})" for i, label in enumerate(labels) if counts[i] < num_folds]
         if rare:
             raise DataError(
                 f"{name}: {len(rare)} of {len(labels)} classes have fewer different texts than there are "

@@ -20,18 +20,19 @@ import pandas as pd
 from ftlab.checks import is_int
 from ftlab.data.builtin import read_table
 from ftlab.data.columns import (
-    TARGET_NAMES,
-    TEXT_NAMES,
     check_spread,
+    checked_targets,
     checked_texts,
     choose_column,
     classification_targets,
+    converted,
     infer_task,
     regression_targets,
     standard_errors_of,
 )
-from ftlab.data.files import listed
 from ftlab.data.folds import Split, assign_folds, deal, text_groups
+from ftlab.data.headers import TARGET_NAMES, TEXT_NAMES
+from ftlab.data.table import listed, short
 from ftlab.data.tokens import check_max_length, tokenise
 from ftlab.errors import DataError
 
@@ -265,12 +266,15 @@ def load_data(
         Face hub); or a .csv, .tsv, .parquet, .jsonl, .ndjson, .json or .xlsx file, in UTF-8 where it is text;
         or a pandas DataFrame. FTLAB_DATA is searched before anything is downloaded.
     text, target: the columns' names. Without them a column named as in TEXT_NAMES or TARGET_NAMES is taken,
-        whatever its case; two that fit are an error, never a guess.
+        whatever its case; two that fit are an error, never a guess. Columns that nobody asks for may lack a name or
+        share one.
     task: "regression" or "classification". Without it, targets are classes if most of them are not numbers,
-        if they are truth values, if they are whole numbers with two different values, or if they are whole
-        numbers in a column named as in CLASS_NAMES with at most MAX_CLASS_IDS different values. All others
-        are regression. Under "classification" the classes of "snippets" are negative and positive, the sign of the
-        mean rating; the 37 sentences with mean 0 are neither and are left out.
+        if they are truth values, if they are codes (007, 5E1: digits as no program writes a number), if they are
+        whole numbers with two different values, or if they are whole numbers in a column named as in CLASS_NAMES with
+        at most MAX_CLASS_IDS different values. All others are regression. What counts is how a value is spelt, not
+        the type that a file format gives it; 1.1 beside 1.10 is an error that asks. Classes are named as they stand
+        in the file. Under "classification" the classes of "snippets" are negative and positive, the sign of the mean
+        rating; the 37 sentences with mean 0 are neither and are left out.
     num_folds: 3 or more.  seed: shuffles the rows before they are dealt out to the folds.
 
     Folds are the article's: shuffle, cut the target into floor(1 + log2 n) bins of equal width (a class is
@@ -288,18 +292,17 @@ def load_data(
         table = dataclasses.replace(table, frame=table.frame.dropna(subset=target).reset_index(drop=True))
     target = choose_column(table, "target", target or table.target, TARGET_NAMES)
     if text == target:
-        raise DataError(f"{table.name}: text and target are both column {text!r}; name two different columns")
-    frame = table.frame
-    texts = checked_texts(table, text)
-    values = frame[target].tolist()
-    task = task or (table.task if target == table.target else None) or infer_task(target, values)
+        raise DataError(f"{table.name}: text and target are both column {short(text)}; name two different columns")
+    texts, values = checked_texts(table, text), checked_targets(table, target)
+    task = task or (table.task if target == table.target else None) or infer_task(table, target, values)
     labels = None
     if task == "regression":
         targets = regression_targets(table, target, values)
     else:
         targets, labels = classification_targets(table, target, values)
+    frame = converted(table, text, target, targets if labels is None else None)
     # A built-in set's standard errors belong to its own target, not to another column chosen in its place.
-    errors = standard_errors_of(frame) if table.target in (None, target) else None
+    errors = standard_errors_of(table) if table.target in (None, target) else None
 
     if COMMONLIT_COLUMNS <= set(frame.columns) and target == "target" and errors is not None:
         kept = np.flatnonzero((targets != 0) | (errors != 0))

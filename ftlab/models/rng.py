@@ -28,6 +28,18 @@ class own_generator(TorchDispatchMode):  # noqa: N801 - a context manager, writt
         super().__init__()
         self.generator = torch.Generator().manual_seed(seed)
 
+    def states(self) -> dict[str, torch.Tensor]:
+        """Return where the numbers stand: on the CPU, and on an accelerator ("cuda", "mps", "xpu") if there is one."""
+        kind, device = _accelerator()
+        return {"cpu": self.generator.get_state(), **({kind: device.get_rng_state()} if kind else {})}
+
+    def set_states(self, states: dict[str, torch.Tensor]) -> None:
+        """Go back to what `states` returned; the state of an accelerator that is not here is passed over."""
+        self.generator.set_state(states["cpu"])
+        kind, device = _accelerator()
+        if kind in states:
+            device.set_rng_state(states[kind])
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Give every operation that draws, and names no generator, this one."""
         kwargs = kwargs or {}
@@ -53,15 +65,25 @@ def _device(args: Any, kwargs: Any) -> str:
     return str(kwargs.get("device") or "cpu") if tensor is None else tensor.device.type
 
 
+def _accelerator() -> tuple[str, Any]:
+    """Return the name and torch's module of the machine's accelerator: "cuda", "mps", "xpu"; "" if there is none."""
+    if not torch.accelerator.is_available():
+        return "", None
+    kind = torch.accelerator.current_accelerator().type
+    return kind, torch.get_device_module(kind)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[own_generator]:
-    """Yield an `own_generator`; GPUs draw from their global generators, seeded here and put back afterwards."""
-    states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    torch.cuda.manual_seed_all(seed)
-    if torch.backends.mps.is_available():
-        torch.mps.manual_seed(seed)
+    """Yield an `own_generator`; accelerators draw from their own, seeded inside the block and put back afterwards."""
+    kind, device = _accelerator()
+    if not kind:
+        yield own_generator(seed)
+        return
+    several = "_all" if hasattr(device, "get_rng_state_all") else ""  # Apple's has one alone
+    states = getattr(device, "get_rng_state" + several)()
     try:
+        getattr(device, "manual_seed" + several)(seed)
         yield own_generator(seed)
     finally:
-        if states:
-            torch.cuda.set_rng_state_all(states)
+        getattr(device, "set_rng_state" + several)(states)

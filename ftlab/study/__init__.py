@@ -4,7 +4,19 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["arms", "cells", "optimism", "queue", "report", "search", "statistics", "train"],
+    submodules=[
+        "arms",
+        "cells",
+        "optimism",
+        "plan",
+        "plan_report",
+        "queue",
+        "report",
+        "search",
+        "statistics",
+        "storage",
+        "train",
+    ],  # fmt: skip
     submod_attrs={
         "arms": ["FEW_SAMPLES", "PAIRS", "TECHNIQUES"],
         "cells": ["load_cells"],
@@ -19,7 +31,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "main_table",
         ],
         "search": ["Found", "find_recipe"],
-        "statistics": ["bootstrap_interval", "holm", "paired_differences", "sign_flip_p"],
+        "plan_report": ["confirmation", "confirmation_text"],
+        "statistics": ["PairedT", "bootstrap_interval", "holm", "paired_differences", "paired_t", "sign_flip_p"],
         "train": ["Cell", "run_cell"],
     },
 )

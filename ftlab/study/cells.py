@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ftlab.errors import DataError, RecipeError
-from ftlab.first_edition import recipe_of
 from ftlab.history import HIGHER_IS_BETTER
+from ftlab.study.first_edition import recipe_of
 
 if TYPE_CHECKING:
     pass

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ftlab.checks import real, whole
 from ftlab.errors import DataError, RecipeError
 
 
@@ -57,12 +58,9 @@ def simulate_looks(
     quality = np.asarray(quality, dtype=np.float64)
     if quality.ndim != 1 or not len(quality):
         raise RecipeError(f"quality has shape {quality.shape}; give one number a look, and one look at least")
-    if not noise >= 0:
-        raise RecipeError(f"noise: {noise!r} is out of range; allowed: 0 or more")
-    if not 0 <= correlation <= 1:
-        raise RecipeError(f"correlation: {correlation!r} is out of range; allowed: 0 to 1")
-    if runs < 1:
-        raise RecipeError(f"runs: {runs!r} is out of range; allowed: 1 or more")
+    real("noise", noise)
+    real("correlation", correlation, 0, 1)
+    whole("runs", runs, 1)
     draws = np.random.default_rng(seed).standard_normal((1 + len(quality), runs))
     own = math.sqrt(1 - correlation) * draws[1:] + math.sqrt(correlation) * draws[0]
     return quality + noise * own.T

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ftlab.errors import DataError
-from ftlab.first_edition import FIRST_EDITION
 from ftlab.recipe import Recipe
+from ftlab.study.first_edition import FIRST_EDITION
 from ftlab.study.train import Cell
 
 DRAWS = 8

@@ -8,33 +8,34 @@ A cell is one recipe on one fold with one seed (and one number of training rows)
 (Akiba et al. 2019): a SQLite file, or any database that SQLAlchemy can reach. A worker takes the next open cell and
 shows with a heartbeat that it is alive; the cell of a worker that was killed is taken again by another. Every finished
 cell is also written to a small JSONL file, and one that is in that file already is not trained again, on whatever
-machine.
+machine. Only the database's clock is used, in UTC, so the workers' clocks and time zones do not matter.
 """
 
 from __future__ import annotations
 
+import gc
 import math
-import os
-import platform
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import optuna
-import sqlalchemy
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ftlab.data import Data
 from ftlab.errors import FtlabError, RecipeError
 from ftlab.recipe import Recipe
 from ftlab.study.cells import read_records, write_lines
+from ftlab.study.storage import open_storage
 from ftlab.study.train import Cell, run_cell
 from ftlab.trainer import conditions
 
@@ -98,7 +99,7 @@ class Study:
         for n, seed, fold, (label, recipe) in product(n_train, seeds, folds, recipes.items()):
             cell = Cell(label, recipe.but(seed=seed), fold, n)
             self.cells[cell.key(cell.data(data))] = cell
-        self._grace = timedelta(seconds=4 * heartbeat)
+        self._heartbeat = heartbeat
         self._storage = open_storage(storage, heartbeat)
         with quiet_optuna():
             self._study = optuna.create_study(storage=self._storage, study_name=name, load_if_exists=True)
@@ -107,26 +108,27 @@ class Study:
     def run(self, *, max_cells: int | None = None, report: Callable[[str], None] | None = print) -> Progress:
         """Take open cells one after the other until none is left, here or with another worker; return the progress.
 
-        max_cells: stop after so many cells. report: called with a line after each cell, None for silence. An error of
-        a cell ends that cell alone; it is said and the cell stays open for the next call.
+        max_cells: stop after so many cells; 0 only queues the open ones. report: called with a line after each cell,
+        None for silence. An error in a cell, of whatever kind, ends that cell alone: it is reported, no worker that is
+        running now tries the cell again, and it is open for the next call.
         """
         say = report or (lambda line: None)
-        failed: set[str] = set()
-        finished = 0
+        self._storage.report = lambda line: say(f"{self.name}: {line}")
         say(f"{self.name}: {self.progress()}")
-        while max_cells is None or finished < max_cells:
-            self._revive()
-            waiting = self._enqueue_missing(failed)
-            if not waiting:
-                if not self._running():
+        earlier = {trial.number for trial in self._trials(TrialState.FAIL)}
+        finished = 0
+        self._enqueue_missing(earlier)
+        with quiet_optuna(), _settled_heap():
+            while max_cells is None or finished < max_cells:
+                optuna.storages.fail_stale_trials(self._study)  # the next line opens the cells of dead workers again
+                self._enqueue_missing(earlier)
+                trial = self._take()
+                if trial is not None:
+                    finished += self._train(trial, say)
+                elif self._running():
+                    time.sleep(min(5.0, self._heartbeat / 2))  # another worker may die with its cell
+                else:
                     break
-                time.sleep(min(5.0, self._grace.total_seconds() / 8))  # another worker may die with its cell
-                continue
-            outcome = self._run_one(say)
-            finished += outcome == "done"
-            if outcome.startswith("failed "):
-                failed.add(outcome[len("failed ") :])
-            self.export()
         self.export()
         progress = self.progress()
         say(f"{self.name}: {progress}")
@@ -138,22 +140,22 @@ class Study:
         return [found[key] for key in self.cells if key in found]
 
     def progress(self) -> Progress:
-        """Count the cells, and estimate the time left from the mean time of the cells that were trained here."""
-        done, running = len(self._finished()), len(self._running())
+        """Count the cells, and estimate the time left from the mean time of the finished ones."""
+        finished = self._finished()
+        done, running = len(finished), len(self._running())
         left = len(self.cells) - done - running
-        spans = [t.duration.total_seconds() for t in self._trials(TrialState.COMPLETE, TrialState.PRUNED) if t.duration]
-        spans = [span for span in spans if span > 0]
+        spans = [s for record in finished.values() if isinstance(s := record.get("seconds"), (int, float)) and s > 0]
         pace = float(np.mean(spans)) / max(1, running) if spans else None
         return Progress(done, running, left, None if pace is None else pace * (left + running))
 
-    def export(self) -> None:
+    def export(self, more: Mapping[str, dict[str, Any]] = MappingProxyType({})) -> None:
         """Write the finished cells to the `out` file, one line of JSON each; a crash leaves the file as it was.
 
-        Cells that are in the file and not in this study stay there.
+        Cells that are in the file and not in this study stay there. more: {key: result} beside those in the database.
         """
         if self.out is None:
             return
-        ours = self._finished()
+        ours = {**more, **self._finished()}
         kept = [record for key, record in read_records(self.out, conditions()).items() if key not in ours]
         write_lines(self.out, [*kept, *(ours[key] for key in self.cells if key in ours)])
 
@@ -182,128 +184,111 @@ class Study:
             if key in self.cells and key not in known:
                 state = TrialState.PRUNED if record["validation"] is None else TrialState.COMPLETE
                 self._study.add_trial(
-                    optuna.trial.create_trial(
-                        state=state, value=record["validation"], user_attrs={"cell": key, "result": record}
-                    )
+                    create_trial(state=state, value=record["validation"], user_attrs={"cell": key, "result": record})
                 )
 
-    def _enqueue_missing(self, failed: set[str]) -> bool:
-        """Add a trial for every cell that has none; tell whether any waits. Of two workers' trials the first counts."""
-        live = self._trials(TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
-        present = {t.user_attrs["cell"] for t in live if "duplicate" not in t.user_attrs}
-        missing = [key for key in self.cells if key not in present and key not in failed]
-        for key in missing:
-            self._study.enqueue_trial({}, user_attrs={"cell": key})
-        return bool(missing) or any(t.state == TrialState.WAITING for t in live)
+    def _enqueue_missing(self, earlier: set[int]) -> None:
+        """Add a trial for every cell that has none and did not fail since; `earlier` holds the failures before.
 
-    def _revive(self) -> None:
-        """Fail the trials of dead workers; `_enqueue_missing` opens their cells again."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self._study)
-        # A worker killed between taking a trial and its first heartbeat is unknown to Optuna's heartbeat.
-        for trial in self._trials(TrialState.RUNNING):
-            silent = datetime.now() - trial.datetime_start > self._grace
-            if silent and "worker" not in trial.user_attrs:
-                try:
-                    self._study.tell(trial.number, state=TrialState.FAIL)
-                except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                    pass  # another worker was quicker
+        Of two workers' trials for one cell the first counts.
+        """
+        present = {
+            trial.user_attrs["cell"]
+            for trial in self._trials()
+            if _has_its_cell(trial) or ("error" in trial.user_attrs and trial.number not in earlier)
+        }
+        for key in self.cells:
+            if key not in present:
+                self._study.enqueue_trial({}, user_attrs={"cell": key})
 
-    def _run_one(self, say: Callable[[str], None]) -> str:
-        """Train the next open cell; return "done", "nothing" or "failed" with its key."""
-        outcome = ["nothing"]
-
-        def objective(trial: optuna.Trial) -> float:
-            key = trial.user_attrs.get("cell")
-            if key not in self.cells:  # the last open cell went to another worker in this moment
-                raise optuna.TrialPruned("no open cell")
+    def _take(self) -> FrozenTrial | None:
+        """Take the first trial that waits for one of these cells."""
+        for trial in self._trials(TrialState.WAITING):
+            # A sign of life first: a worker killed between these two calls must be known to be dead.
             self._storage.record_heartbeat(trial._trial_id)
-            trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
-            states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)
-            earlier = [t for t in self._trials(*states) if t.user_attrs["cell"] == key and t.number < trial.number]
-            if any("duplicate" not in t.user_attrs for t in earlier):
-                trial.set_user_attr("duplicate", True)
-                raise optuna.TrialPruned("another trial has this cell")
-            cell = self.cells[key]
             try:
-                record = run_cell(cell, cell.data(self.data), test_looks=self.test_looks)
-            except FtlabError as error:
-                outcome[0] = f"failed {key}"
-                say(f"{self.name}: {cell.name} fold {cell.fold} seed {cell.recipe.seed} failed: {error}")
+                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    return trial
+            except UpdateFinishedTrialError:
+                pass  # another worker took it and is done with it
+        return None
+
+    def _train(self, trial: FrozenTrial, say: Callable[[str], None]) -> bool:
+        """Train the cell of a trial that was taken; tell whether it is finished."""
+        key = trial.user_attrs["cell"]
+        cell = self.cells[key]
+        where = f"{cell.name} fold {cell.fold} seed {cell.recipe.seed}"
+        if any(t.number < trial.number and t.user_attrs["cell"] == key and _has_its_cell(t) for t in self._trials()):
+            self._close(trial, TrialState.PRUNED, duplicate=True)
+            return False
+        with self._storage.alive(trial._trial_id):  # until the result is stored, however long the database is away
+            try:
+                record = {**run_cell(cell, cell.data(self.data), test_looks=self.test_looks), "cell": key}
+            except Exception as error:
+                kind = "" if isinstance(error, FtlabError) else f"{type(error).__name__}: "
+                self._close(trial, TrialState.FAIL, error=f"{kind}{error}")
+                say(f"{self.name}: {where} failed: {kind}{error}")
+                if kind:
+                    say(traceback.format_exc().rstrip())
+                return False
+            except BaseException:  # Ctrl-C: the cell is open again at once
+                self._close(trial, TrialState.FAIL)
                 raise
-            trial.set_user_attr("result", {**record, "cell": key})
-            outcome[0] = "done"
-            score = record["test"] if record["swa_test"] is None else record["swa_test"]
-            shown = "no score" if score is None else f"test {score:.4f}"
-            where = f"{cell.name} fold {cell.fold} seed {cell.recipe.seed}"
-            say(f"{where}: {record['status']}, {shown}, {record['seconds']} s")
-            if record["validation"] is None:
-                raise optuna.TrialPruned(record["status"])
-            return record["validation"]
+            try:
+                self.export({key: record})  # into the file first, which is never away
+            finally:
+                state = TrialState.PRUNED if record["validation"] is None else TrialState.COMPLETE
+                self._close(trial, state, result=record)
+        score = record["test"] if record["swa_test"] is None else record["swa_test"]
+        shown = "no score" if score is None else f"test {score:.4f}"
+        say(f"{where}: {record['status']}, {shown}, {record['seconds']} s")
+        return True
 
+    def _close(self, trial: FrozenTrial, state: TrialState, **attributes: Any) -> None:
+        """End a trial, with what is to be known about it."""
+        value = attributes["result"]["validation"] if state == TrialState.COMPLETE else None
         try:
-            with quiet_optuna():
-                self._study.optimize(objective, n_trials=1, catch=(FtlabError,))
-        except (ValueError, optuna.exceptions.UpdateFinishedTrialError) as error:
-            # Held for dead (the machine slept, say) and its cell given to another: that one's result counts.
-            say(f"{self.name}: a cell was taken over by another worker ({error})")
-            outcome[0] = "nothing"
-        return outcome[0]
-
-
-def open_storage(url: str, heartbeat: int = 30) -> optuna.storages.RDBStorage:
-    """Open an Optuna storage with a heartbeat, safe for several processes on SQLite too.
-
-    Raises RecipeError naming the address if the database cannot be opened.
-    """
-    sqlite = url.startswith("sqlite")
-    if url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
-        raise RecipeError(f"storage: {url!r} is kept in memory, which workers cannot share; use sqlite:///study.db")
-    options = {"connect_args": {"timeout": 120}} if sqlite else {"pool_pre_ping": True}
-    last: Exception | None = None
-    for _ in range(5):  # of two workers that make the tables at the same moment, one fails and finds them made
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                storage = optuna.storages.RDBStorage(
-                    url, options, heartbeat_interval=heartbeat, grace_period=4 * heartbeat
+            for name, content in attributes.items():
+                self._storage.set_trial_user_attr(trial._trial_id, name, content)
+            self._storage.set_trial_state_values(trial._trial_id, state, None if value is None else [value])
+        except UpdateFinishedTrialError:
+            # Held for dead (the machine slept, say): another worker trains the cell now, and the first result counts.
+            if "result" in attributes and trial.user_attrs["cell"] not in self._finished():
+                self._study.add_trial(
+                    create_trial(state=state, value=value, user_attrs={**trial.user_attrs, **attributes})
                 )
-            break
-        except sqlalchemy.exc.DatabaseError as error:
-            last = error
-            time.sleep(0.5)
-        except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
-            raise RecipeError(f"storage: cannot open {url!r} ({error}); an example: sqlite:///study.db") from None
-    else:
-        reason = getattr(last, "orig", last)
-        raise RecipeError(f"storage: cannot open {url!r} ({reason}); check the path, or the server and its password")
-    if sqlite:
-        # SQLite has no SELECT ... FOR UPDATE, with which Optuna keeps two workers from taking one trial: take the
-        # write lock when a transaction begins, as SQLAlchemy's documentation of SQLite describes.
-        engine = storage.engine
 
-        @sqlalchemy.event.listens_for(engine, "connect")
-        def leave_transactions_to_us(connection: Any, _: Any) -> None:
-            connection.isolation_level = None
 
-        @sqlalchemy.event.listens_for(engine, "begin")
-        def lock_at_once(connection: sqlalchemy.Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        engine.dispose()  # connections opened before know nothing of this
-    return storage
+def _has_its_cell(trial: FrozenTrial) -> bool:
+    """Tell whether a trial waits, runs, or has a result; one that failed or came second has none."""
+    if trial.state.is_finished():
+        return trial.state != TrialState.FAIL and "result" in trial.user_attrs
+    return "duplicate" not in trial.user_attrs
 
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Keep Optuna from reporting each trial; what matters of it is said here."""
+    """Keep Optuna from reporting each trial; what matters of it is reported here."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # meant for Optuna's loop; ours has its own
+            yield
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Keep what is in memory now out of the garbage collections: of the libraries' objects alone each took 0.2 s."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _numbers(name: str, given: int | Sequence[int]) -> list[int]:

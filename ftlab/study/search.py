@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
 from ftlab.callbacks import Callback
 from ftlab.data import Data
@@ -24,7 +26,8 @@ from ftlab.errors import RecipeError
 from ftlab.evaluate import METRICS
 from ftlab.history import HIGHER_IS_BETTER, History
 from ftlab.recipe import Recipe
-from ftlab.study.queue import open_storage, quiet_optuna
+from ftlab.study.queue import quiet_optuna
+from ftlab.study.storage import Storage, open_storage
 from ftlab.trainer import conditions, fit
 
 Space = Mapping[str, Sequence[Any]]
@@ -59,27 +62,15 @@ def find_recipe(
     on a logarithmic scale; a list holds choices. trials: finished or cut short, in all, over all the workers that share
     the storage; a search that goes on counts those it has. prune: stop a run whose validation score lies behind the
     median of earlier runs at the same step. The tree-structured Parzen estimator (TPE) begins with ten random trials.
+    seed: one worker alone proposes the same values every time; several never repeat one another's draws.
 
     Raises RecipeError for an unknown field, a value that the field refuses, or the name of a search whose scores do not
     compare with these; DataError for a fold that is not there.
     """
-    for field, values in space.items():
-        for value in _corners(field, values):
-            base.but(**{field: value})
-    for fold in folds:
-        data.split(fold)
-    with quiet_optuna():
-        study = optuna.create_study(
-            storage=open_storage(storage),
-            study_name=name,
-            load_if_exists=True,
-            direction="maximize" if HIGHER_IS_BETTER[METRICS[data.task]] else "minimize",
-            sampler=optuna.samplers.TPESampler(seed=seed),
-            pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
-        )
-    fixed = {f"recipe.{field}": value for field, value in base.to_dict().items() if field not in space}
-    _same_search(study, {"data": data.fingerprint, "folds": list(folds), **conditions(), **fixed})
     say = report or (lambda line: None)
+    study, database = open_search(
+        space, base, data, folds=folds, storage=storage, name=name, prune=prune, seed=seed, report=report
+    )
 
     def objective(trial: optuna.Trial) -> float:
         try:
@@ -99,20 +90,95 @@ def find_recipe(
             done.append(run.best_score)
         return float(np.mean(done))
 
-    def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        score = "cut short" if trial.value is None else f"{trial.value:.4f}"
-        say(f"{name} {trial.number + 1}: {trial.params}: {score}")
-        if sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in study.get_trials(deepcopy=False)) >= trials:
-            study.stop()
+    def finished() -> int:
+        return sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in study.get_trials(deepcopy=False))
 
-    finished = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in study.trials)
-    if finished < trials:
-        with quiet_optuna():
-            study.optimize(objective, n_trials=trials - finished, callbacks=[after])
+    with quiet_optuna():
+        while finished() < trials:
+            optuna.storages.fail_stale_trials(study)
+            trial = study.ask()
+            score, state = None, TrialState.FAIL
+            with database.alive(trial._trial_id):
+                try:
+                    score, state = objective(trial), TrialState.COMPLETE
+                except optuna.TrialPruned:
+                    state = TrialState.PRUNED
+                except UpdateFinishedTrialError:
+                    pass  # held for dead, because the machine slept, say
+                finally:
+                    study.tell(trial, score, state, skip_if_finished=True)
+            say(f"{name} {trial.number + 1}: {trial.params}: {'cut short' if score is None else f'{score:.4f}'}")
     if not any(t.state == TrialState.COMPLETE for t in study.trials):
         raise RecipeError(f"space: none of {len(study.trials)} trials reached its end; widen the ranges or the trials")
-    rows = [{**t.params, "score": t.value, "state": t.state.name.lower()} for t in study.trials]
+    rows = [
+        {**t.params, "score": t.value if t.state == TrialState.COMPLETE else None, "state": t.state.name.lower()}
+        for t in study.trials
+    ]
     return Found(base.but(**study.best_params), float(study.best_value), rows)
+
+
+def open_search(
+    space: Space,
+    base: Recipe,
+    data: Data,
+    *,
+    folds: Sequence[int] = (0,),
+    storage: str = "sqlite:///ftlab-search.db",
+    name: str = "search",
+    prune: bool = True,
+    seed: int = 0,
+    report: Callable[[str], None] | None = print,
+) -> tuple[optuna.Study, Storage]:
+    """Check the arguments of `find_recipe`, and open its search in the database without a trial.
+
+    Raises what `find_recipe` raises.
+    """
+    for field, values in space.items():
+        for value in _corners(field, values):
+            base.but(**{field: value})
+    for fold in folds:
+        data.split(fold)
+    database = open_storage(storage)
+    if report is not None:
+        database.report = lambda line: report(f"{name}: {line}")
+    with quiet_optuna():
+        study = optuna.create_study(
+            storage=database,
+            study_name=name,
+            load_if_exists=True,
+            direction="maximize" if HIGHER_IS_BETTER[METRICS[data.task]] else "minimize",
+            sampler=_SeededByTrial(seed),
+            pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
+        )
+    fixed = {f"recipe.{field}": value for field, value in base.to_dict().items() if field not in space}
+    _same_search(study, {"data": data.fingerprint, "folds": list(folds), **conditions(), **fixed})
+    return study, database
+
+
+class _SeededByTrial(optuna.samplers.BaseSampler):
+    """TPE with a random state of its own for each trial, drawn from the seed and the trial's number.
+
+    So two workers, or one that goes on with a search, draw other values than the trials before; values that another
+    worker is trying now count as bad ones (constant liar), so that TPE proposes no neighbours of them.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        seed = np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0]
+        self.tpe = optuna.samplers.TPESampler(seed=int(seed), constant_liar=True)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}  # TPE looks at one field after the other
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
 def _same_search(study: optuna.Study, wanted: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """The statistics of paired comparisons: interval, p-value, correction for many comparisons.
 
-PLACEHOLDER
+`paired_t` is the rule for cells of the plan, each with a seed of its own: the unit is a block, or a fold of a split.
+`bootstrap_interval` and `sign_flip_p` belong to the first design, which crosses seeds with folds. There single pairs
+are no independent draws, and a test that flips their signs finds a difference where there is none in 18 to 19 % of
+studies (with seed effects of the size measured), not in 5 %.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +18,57 @@ from scipy import stats
 
 from ftlab.errors import DataError
 
-if TYPE_CHECKING:
-    pass
-
 LEVEL = 0.95
 """Of the intervals; a corrected p below 1 - LEVEL counts."""
 FEWEST_PAIRS = 5
 """What an interval needs: no draw leaves the range of the data, so n pairs cover at most a share of 1 - 2^(1 - n)."""
 EXACT_PAIRS = 16
 """Up to so many pairs every pattern of signs is tried, 2^16 of them."""
+
+
+FEWEST_UNITS = 10
+"""Pairs below which no verdict is given."""
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class PairedT:
+    """What paired differences allow to say of their mean.
+
+    low, high: ends of the 95 % interval. p: two-sided, of "no difference". sees: the smallest true difference that a
+    comparison like this one finds with probability 0.8. equivalent: whether the 90 % interval lies within the margin.
+    """
+
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    sees: float
+    equivalent: bool
+
+
+def paired_t(differences: Any, *, overlap: float = 0.0, margin: float = 0.01) -> PairedT:
+    """Test the mean of n paired differences by Student's t, the variance corrected for overlapping training sets.
+
+    se^2 = sd^2 (1 / n + overlap). overlap: test rows over training rows of a fold where the folds' training sets
+    overlap (Nadeau and Bengio 2003, "Inference for the generalization error"); 0 for blocks that share no row, which
+    gives the ordinary paired t test. margin: half the width of what counts as no difference that matters (two one-sided
+    tests, Schuirmann 1987), in the unit of the differences. Differences that are NaN are left out; with fewer than two,
+    or no spread, what cannot be said is NaN.
+    """
+    values = np.ravel(np.asarray(differences, dtype=np.float64))
+    values = values[np.isfinite(values)]
+    n = len(values)
+    mean, sd = (float(values.mean()) if n else math.nan), (float(values.std(ddof=1)) if n > 1 else math.nan)
+    if not sd > 1e-12 * float(np.abs(values).max(initial=0.0)):  # equal but for rounding
+        return PairedT(n, mean, math.nan, math.nan, math.nan, math.nan, False)
+    error = sd * math.sqrt(1 / n + overlap)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    narrow = float(stats.t.ppf(LEVEL, n - 1)) * error
+    sees = half + float(stats.t.ppf(POWER, n - 1)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    return PairedT(n, mean, mean - half, mean + half, p, sees, abs(mean) + narrow < margin)
 
 
 def bootstrap_interval(differences: Any, *, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:

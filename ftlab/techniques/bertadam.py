@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.optim import Optimizer
+from torch.optim.optimizer import required
 
 from ftlab.bert_schedules import BERT_SCHEDULES
 from ftlab.errors import ModelError, RecipeError
@@ -32,15 +33,17 @@ class BertAdam(Optimizer):
 
         m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = p - rate (m / (sqrt(v) + e) + weight_decay p)
 
-    As published with pytorch-pretrained-bert and DeepSpeedExamples, on torch's foreach operations. Before the update
-    each parameter's gradient is scaled, in place, to a norm of at most `max_grad_norm` (0 or less: no clipping).
+    As published in Microsoft's DeepSpeedExamples, whose schedules are those of pytorch-pretrained-bert up to 0.5, on
+    torch's foreach operations. Before the update each parameter's gradient is scaled, in place, to a norm of at most
+    `max_grad_norm` (0 or less: no clipping). Both terms are added before they are multiplied by the rate: in 32 bits
+    p (1 - rate weight_decay), as `torch.optim.AdamW` has it, loses a decay near or below 6e-8 (2 ** -24).
 
     The rate is `lr` times the factor of `schedule`, one of the six in `ftlab.schedules.BERT_SCHEDULES`, at
     step / t_total. step counts from 0, for each parameter by itself: one without a gradient stays as it is and does
     not count. warmup: share of t_total in [0, 1), or -1 for none. t_total: the number of updates planned, or -1 for
     the constant rate `lr`, whatever schedule and warm-up say; anything else may then set the groups' `lr` between
     steps. decay_rate, decay_steps, degree, warm_degree: the schedule's own arguments; None for its defaults. Every
-    option but `params` may be set group by group.
+    option but `params` may be set group by group; `lr` may be left out where every group has its own.
 
     Beyond t_total the cosine, the line and the polynomial stay at 0, which they have come to, with one warning; the
     published ones rise again or turn negative. The constant and the two exponentials go on by their formulas.
@@ -58,7 +61,7 @@ class BertAdam(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float,
+        lr: float = required,
         warmup: float = -1,
         t_total: int = -1,
         schedule: str = "warmup_linear",
@@ -88,7 +91,7 @@ class BertAdam(Optimizer):
             degree=degree,
             warm_degree=warm_degree,
         )
-        _check(defaults, defaults)
+        _check(defaults if lr is not required else {**defaults, "lr": 0.0}, defaults)
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -104,8 +107,11 @@ class BertAdam(Optimizer):
                 group.setdefault(name, value)
 
     def get_lr(self) -> list[float]:
-        """Return the rate that the next step will use, one for each parameter; [0] before the first step."""
-        if not self.state:
+        """Return the rate that the next step will use, one for each parameter; [0] before the first step.
+
+        As published, it is [0] as long as any parameter has made no step, such as one that never has a gradient.
+        """
+        if not all(self.state.get(p) for group in self.param_groups for p in group["params"]):
             return [0]
         return [rate for group in self.param_groups for rate in self._rates(group, group["params"])]
 
@@ -140,11 +146,14 @@ class BertAdam(Optimizer):
             torch._foreach_lerp_(ms, grads, 1 - group["b1"])
             torch._foreach_mul_(vs, group["b2"])
             torch._foreach_addcmul_(vs, grads, grads, 1 - group["b2"])
-            denominators = torch._foreach_sqrt(vs)
-            torch._foreach_add_(denominators, group["e"])
-            if group["weight_decay"] > 0:  # decoupled: from the weights before the step, as Adam's part is
-                torch._foreach_mul_(params, [1 - rate * group["weight_decay"] for rate in rates])
-            torch._foreach_addcdiv_(params, ms, denominators, [-rate for rate in rates])
+            updates = torch._foreach_sqrt(vs)
+            torch._foreach_add_(updates, group["e"])
+            torch._foreach_reciprocal_(updates)  # in place, so that no second copy of the group is held
+            torch._foreach_mul_(updates, ms)
+            if group["weight_decay"] > 0:  # decoupled, yet in one sum with Adam's part: alone it would be rounded away
+                torch._foreach_add_(updates, params, alpha=group["weight_decay"])
+            torch._foreach_mul_(updates, rates)
+            torch._foreach_sub_(params, updates)
 
             for state in states:
                 state["step"] += 1
@@ -155,7 +164,7 @@ class BertAdam(Optimizer):
         total = group["t_total"]
         if total == -1:
             return [group["lr"]] * len(params)
-        steps = np.array([self.state.get(p, {}).get("step", 0) for p in params])
+        steps = np.array([self.state[p]["step"] for p in params])
         own = {name: group[name] for name in _OWN[group["schedule"]] if group[name] is not None}
         factors = BERT_SCHEDULES[group["schedule"]](steps, total, _warmup_steps(group["warmup"], total), **own)
         return [group["lr"] * factor for factor in factors.tolist()]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ftlab.checks import real
 from ftlab.errors import RecipeError
 from ftlab.models import LayerMap, layer_map
 from ftlab.schedules import layer_rates
@@ -30,14 +31,14 @@ def param_groups(
     """Make optimizer groups with layer-wise decay: rate(layer i) = lr * layer_decay ** (L - 1 - i).
 
     The top layer has `lr`, each layer below `layer_decay` times the rate above it, the embeddings once more; the head
-    has `head_lr`, or `lr`. Weight decay applies to matrices only. Each group carries `name`, `layer` (an entry
-    of the layer map's `layers`), `lr` and `weight_decay`. layers: the model's layer map, where it is known already.
-    Raises ModelError for a model whose layers share one set of weights, RecipeError for a decay outside [0, 1].
+    has `head_lr`, or `lr`. Weight decay applies to matrices, and to no bias, whatever its shape. Each group carries
+    `name`, `layer` (an entry of the layer map's `layers`), `lr` and `weight_decay`. layers: the model's layer map,
+    where it is known already. Raises ModelError for a model whose layers share one set of weights, RecipeError for a
+    decay outside [0, 1].
 
         optimizer = torch.optim.AdamW(ft.llrd.param_groups(model, lr=3.5e-6, head_lr=3.6e-6, layer_decay=0.9))
     """
-    if not 0 <= layer_decay <= 1:
-        raise RecipeError(f"layer_decay: {layer_decay!r} is out of range; allowed: [0, 1]")
+    real("layer_decay", layer_decay, 0, 1)
     layers = layers or layer_map(model)
     if layer_decay != 1.0:
         layers.require_separate_layers("layer-wise learning-rate decay")
@@ -113,7 +114,8 @@ def _groups(model: nn.Module, layers: LayerMap, weight_decay: float, **rates: An
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        layer, decays = layers.place[name], parameter.ndim > 1
+        # as Trainer has it: the biases of XLNet, Funnel and ConvBERT have two dimensions, those of T5 are a table
+        layer, decays = layers.place[name], parameter.ndim > 1 and "bias" not in name.lower()
         group = groups.setdefault(
             (layer, decays),
             {

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from ftlab.errors import RecipeError
+from ftlab.checks import real
 
 
 class WeightAverager:
@@ -28,8 +28,7 @@ class WeightAverager:
     """
 
     def __init__(self, model: nn.Module, *, ema_decay: float | None = None) -> None:
-        if ema_decay is not None and not 0 <= ema_decay < 1:
-            raise RecipeError(f"ema_decay: {ema_decay!r} is out of range; allowed: [0, 1)")
+        real("ema_decay", ema_decay, 0, 1, below=True, optional=True)
         average = get_swa_multi_avg_fn() if ema_decay is None else get_ema_multi_avg_fn(ema_decay)
         self._averaged = AveragedModel(model, multi_avg_fn=average)
         self.has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())

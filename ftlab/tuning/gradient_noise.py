@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ftlab.checks import is_int, whole
 from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.recipe import Recipe
@@ -82,14 +83,16 @@ def gradient_noise(
     Raises RecipeError unless there are two sizes or more, each a multiple of the one before, and two repeats or more.
     """
     sizes = tuple(batch_sizes)
-    whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes)
-    if len(sizes) < 2 or not whole or any(b % a or b == a for a, b in pairwise(sizes)):
+    if (
+        len(sizes) < 2
+        or not all(is_int(size) and size > 0 for size in sizes)
+        or any(b % a or b == a for a, b in pairwise(sizes))
+    ):
         raise RecipeError(
             f"batch_sizes: {batch_sizes!r} is not allowed; allowed: two whole numbers of 1 or more, or several, each a "
             "multiple of the one before, such as (1, 4, 16)"
         )
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 2:
-        raise RecipeError(f"repeats: {repeats!r} is out of range; allowed: whole numbers of 2 or more")
+    whole("repeats", repeats, 2)
     draws = np.random.default_rng(seed)
     norms = dict.fromkeys(sizes, 0.0)
 
@@ -167,8 +170,7 @@ def accumulation_difference(
     rows = job.split.train[:batch_size]
 
     def gradient(parts: int) -> Tensor:
-        if isinstance(parts, bool) or not isinstance(parts, int) or not 1 <= parts <= len(rows):
-            raise RecipeError(f"steps: {parts!r} is out of range; allowed: 1 to {len(rows)}, the rows of the batch")
+        whole("steps", parts, 1, len(rows))
         job.forward_and_backward(np.array_split(rows, parts))
         flat = torch.cat([p.grad.flatten() for p in job.bare_model.parameters() if p.grad is not None])
         job.optimizer.zero_grad()

@@ -8,7 +8,6 @@ divergence and the three suggestions are fastai's (Howard and Gugger 2020, "fast
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from ftlab import hooks
+from ftlab.checks import real, whole
 from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.history import History
@@ -59,7 +59,7 @@ def find_lr(
     diverges from the start has a result as well, which says so; only its `suggestions` raise.
     """
     rates = _rates(low, high, steps)
-    _check_smoothing(smoothing)
+    real("smoothing", smoothing, 0, 1, below=True)
     job = prepare(recipe, data, fold)
     job.history.total_steps = len(rates)
     start_loss = _loss_before_training(job)
@@ -84,7 +84,7 @@ def _raise_the_rate(job: Job, rates: np.ndarray, smoothing: float, start_loss: f
             group["lr"] = rate * share
         loss, grad_norm = job.forward_and_backward(job.batches_of(step))
         job.record(loss, grad_norm)
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        if not (math.isfinite(loss) and (math.isfinite(grad_norm) or job.overflow_is_skipped())):
             return "diverged"
         if step >= len(rates) // 10:  # before that, one lucky batch can be the best for good
             smoothed = smooth(job.history.loss, smoothing)[-1]
@@ -100,7 +100,7 @@ def _loss_before_training(job: Job) -> float:
     """Compute the mean loss of rows from all over the train part, in evaluation mode."""
     train = job.split.train
     rows = train[np.linspace(0, len(train) - 1, min(len(train), START_ROWS)).astype(int)]
-    logits = torch.from_numpy(job.predict(job.model, rows)).float()
+    logits = torch.from_numpy(job.predict(job.bare_model, rows)).float()
     labels = torch.from_numpy(job.data.targets[rows])
     return job.loss(logits, labels if job.data.task == "classification" else labels.float()).item()
 
@@ -123,7 +123,7 @@ class LRFinder:
     data_name: str = field(default="")
 
     def __post_init__(self) -> None:
-        _check_smoothing(self.smoothing)
+        real("smoothing", self.smoothing, 0, 1, below=True)
 
     @property
     def rates(self) -> np.ndarray:
@@ -263,16 +263,6 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
 
 
 def _rates(low: float, high: float, steps: int) -> np.ndarray:
-    for name, value in (("low", low), ("high", high)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
-            raise RecipeError(f"{name}: {value!r} is out of range; a rate above 0 is wanted")
-    if not low < high:
+    if not real("low", low, above=True) < real("high", high, above=True):
         raise RecipeError(f"high: {high!r} does not lie above low={low!r}; the rate is to rise")
-    if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < FEWEST_STEPS:
-        raise RecipeError(f"steps: {steps!r} is out of range; allowed: whole numbers from {FEWEST_STEPS}")
-    return np.geomspace(low, high, int(steps))
-
-
-def _check_smoothing(smoothing: float) -> None:
-    if isinstance(smoothing, bool) or not isinstance(smoothing, numbers.Real) or not 0 <= smoothing < 1:
-        raise RecipeError(f"smoothing: {smoothing!r} is out of range; allowed: [0, 1), 0 for none")
+    return np.geomspace(low, high, whole("steps", steps, FEWEST_STEPS))

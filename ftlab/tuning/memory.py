@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ftlab.errors import ModelError, RecipeError
+from ftlab.checks import choice, whole
+from ftlab.errors import ModelError
 
 OPTIMIZER_STATES = {"adamw": 2, "bertadam": 2, "sgd": 0}
 """Numbers that an optimizer keeps beside each parameter: Adam's two running means; SGD without momentum none."""
@@ -237,8 +238,6 @@ def _architecture(model: Any) -> Architecture:
 
 def _check(batch_size: Any, length: Any, optimizer: Any, precision: Any) -> None:
     for name, value in (("batch_size", batch_size), ("length", length)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise RecipeError(f"{name}: {value!r} is out of range; allowed: whole numbers of 1 or more")
+        whole(name, value, 1)
     for name, value, known in (("optimizer", optimizer, OPTIMIZER_STATES), ("precision", precision, PRECISIONS)):
-        if value not in known:
-            raise RecipeError(f"{name}: {value!r} is unknown; use one of {', '.join(known)}")
+        choice(name, value, known)

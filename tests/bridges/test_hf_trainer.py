@@ -107,6 +107,53 @@ def test_a_resumed_training_goes_on_with_the_right_rates(data, tmp_path):
     assert resumed.rates == whole.rates[4:] and len(resumed.rates) == 6
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 4}, {"epochs": 3, "lr": 5e-3, "layer_decay": 0.9}, {"epochs": 3, "schedule": "cosine", "swa_start": 2}],
+    ids=str,
+)
+def test_a_training_resumed_with_another_plan_has_its_rates_from_the_first_update_on(changes, data, tmp_path):
+    train(BASE, data, tmp_path, save_strategy="steps", save_steps=4)
+    recipe = BASE.but(**changes)
+    resumed = train(recipe, data, tmp_path, resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    schedule = ft.preview(recipe, STEPS)
+    got = [[rates[layer] for layer in schedule.layers] for rates in resumed.rates]
+    assert np.array_equal(got, schedule.lr[4:]) and len(got) > 6
+    logged = {e["step"]: e["learning_rate"] for e in resumed.state.log_history if "learning_rate" in e}
+    assert [logged[step + 1] for step in range(4, schedule.total_steps)] == schedule.lr[4:, 0].tolist()
+
+
+def test_a_training_that_another_scheduler_began_goes_on_with_the_rates_of_the_preview(data, tmp_path):
+    """Trainer's own scheduler saves its base rates; LambdaLR would multiply ours by them."""
+    model = tiny_model(BASE)
+    optimizer = make_optimizer(BASE, model)
+    theirs = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    train(BASE, data, tmp_path, model=model, optimizers=(optimizer, theirs), save_strategy="steps", save_steps=4)
+    resumed = train(BASE, data, tmp_path, resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    schedule = ft.preview(BASE, STEPS)
+    assert np.array_equal([[r[layer] for layer in schedule.layers] for r in resumed.rates], schedule.lr[4:])
+
+
+@pytest.mark.parametrize("order", ["optimizer first", "scheduler first"])
+def test_in_a_loop_of_ones_own_either_may_be_loaded_first(order):
+    def plan(epochs):
+        return hf_bridge.optimizers(BASE.but(epochs=epochs), tiny_model(BASE), STEPS)
+
+    optimizer, scheduler = plan(2)
+    for _ in range(4):
+        optimizer.step()
+        scheduler.step()
+    pair, states = plan(3), (optimizer.state_dict(), scheduler.state_dict())
+    for one, state in list(zip(pair, states, strict=True))[:: 1 if order == "optimizer first" else -1]:
+        one.load_state_dict(state)
+    schedule = ft.preview(BASE.but(epochs=3), STEPS)
+    for step in (4, 5, 6):
+        held = {group["layer"]: group["lr"] for group in pair[0].param_groups}
+        assert [held[layer] for layer in schedule.layers] == schedule.lr[step].tolist()
+        pair[0].step()
+        pair[1].step()
+
+
 def test_the_last_rate_stays_after_the_end():
     model = tiny_model(BASE)
     optimizer, scheduler = hf_bridge.optimizers(BASE.but(schedule="constant"), model, STEPS)
@@ -122,7 +169,7 @@ def test_a_group_without_a_place_is_refused():
     with pytest.raises(ft.RecipeError, match="group 0 has layer None.*ft.llrd.param_groups"):
         hf_bridge.scheduler(plain, schedule)
     shallow = make_optimizer(BASE, tiny_model(BASE, num_layers=7))
-    with pytest.raises(ft.RecipeError, match="layer 'layer.6', which is none of embeddings"):
+    with pytest.raises(ft.RecipeError, match="layer 'layer.6', not one of embeddings"):
         hf_bridge.scheduler(shallow, schedule)
     with pytest.raises(ft.RecipeError, match=r"it holds \d+ of 500 steps"):
         hf_bridge.scheduler(make_optimizer(BASE, tiny_model(BASE)), ft.preview(BASE, 250, steps=20))

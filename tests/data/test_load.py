@@ -398,7 +398,7 @@ BAD_INPUT = {
     "target blank": ("a.csv", lines("x, ", "y,q"), {}, ["row 11 (line 12) and 1 more", "empty or NaN"]),
     "target NaN": ("a.csv", lines("x,nan"), {}, ["row 11 (line 12)", "empty or NaN"]),
     "target infinite": ("a.csv", lines("x,-inf"), {}, ["row 11 (line 12)", "-inf", "infinite"]),
-    "target overflows": ("a.csv", lines("x,1e39"), {}, ["row 11 (line 12)", "1e+39", "float32"]),
+    "target overflows": ("a.csv", lines("x,1e39"), {}, ["row 11 (line 12)", "1e39", "float32"]),
     "target huge": (
         "a.jsonl",
         records({"text": "x", "target": 10**400}),
@@ -417,7 +417,7 @@ BAD_INPUT = {
         "a.jsonl",
         records({"text": "x", "target": [1]}),
         {},
-        ["row 11 (line 11)", "[1]", "not a num"],
+        ["row 11 (line 11)", "[1]", "multi-label"],
     ),
     "targets all equal": (
         "a.csv",

@@ -35,6 +35,7 @@ def undisturbed(tmp_path_factory):
     return outcomes(folder / "run"), seconds, int((folder / "run" / "moments").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.fault("kill -9 during a run")
 @pytest.mark.parametrize("where", ["at any time", "in a write"])
 def test_a_killed_run_ends_as_if_nothing_had_happened(undisturbed, tmp_path, where, tries):
@@ -124,6 +125,7 @@ def test_a_result_file_is_the_old_one_or_the_new_one(tmp_path, tries):
     tries(len(seen))
 
 
+@pytest.mark.slow
 @pytest.mark.fault("kill -9 at every write of a saved run")
 def test_a_saved_run_is_whole_or_not_there(saved, tmp_path, tries):
     import ftlab as ft

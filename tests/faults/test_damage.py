@@ -6,6 +6,7 @@ Each time a clear error or the good checkpoint before it, never a run that is si
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import pickle
@@ -98,20 +99,20 @@ def test_these_are_the_parts(stopped):
 
 
 @pytest.mark.fault("damaged part of a checkpoint")
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
-def test_a_damaged_part_means_the_checkpoint_before(stopped, tmp_path, part, damage):
-    shutil.copytree(stopped[1] / "checkpoints", tmp_path / "c")
-    older, newer = sorted((tmp_path / "c").glob("step-*"))
-    if damage is take_from_before and (older / part).read_bytes() == (newer / part).read_bytes():
-        pytest.skip("the same in both checkpoints")
-    wanted = json.loads((older / "state.json").read_text())
-    damage(newer / part)
-    with pytest.warns(UserWarning, match=f"{newer.name} is damaged"):
-        assert load_checkpoint(tmp_path / "c")[1] == wanted
-    shutil.rmtree(older)
-    with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="every checkpoint in it is damaged"):
-        load_checkpoint(tmp_path / "c")
+def test_a_damaged_part_means_the_checkpoint_before(stopped, case):
+    older, newer = sorted((stopped[1] / "checkpoints").glob("step-*"))
+    expected = json.loads((older / "state.json").read_text())
+    for part, damage in itertools.product(PARTS, DAMAGE):
+        if damage is take_from_before and (older / part).read_bytes() == (newer / part).read_bytes():
+            continue  # the same in both checkpoints
+        with case(f"{damage.__name__} {part}") as folder:
+            shutil.copytree(stopped[1] / "checkpoints", folder / "c")
+            damage(folder / "c" / newer.name / part)
+            with pytest.warns(UserWarning, match=f"{newer.name} is damaged"):
+                assert load_checkpoint(folder / "c")[1] == expected
+            shutil.rmtree(folder / "c" / older.name)
+            with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="every checkpoint in it is damaged"):
+                load_checkpoint(folder / "c")
 
 
 @pytest.mark.fault("damaged part of a checkpoint")
@@ -150,15 +151,14 @@ def test_a_flipped_bit_anywhere_means_the_checkpoint_before(tmp_path, tries):
 
 
 @pytest.mark.fault("damaged part of a checkpoint")
-@pytest.mark.parametrize(
-    "manifest", ["{}", "null", "0", '""', "[[]]", '{"state.json": 1}', "[" * 100_000, '{"a\\u0000": ""}']
-)
-def test_a_manifest_that_vouches_for_nothing_is_none(tmp_path, manifest):
-    for step in (1, 2):
-        save_checkpoint(tmp_path, step, tensors(step), {"step": step})
-    (tmp_path / "step-00000002" / "manifest.json").write_text(manifest)
-    with pytest.warns(UserWarning, match="is damaged"):
-        assert load_checkpoint(tmp_path)[1] == {"step": 1}
+def test_a_manifest_that_vouches_for_nothing_means_damage(case):
+    for manifest in ("{}", "null", "0", '""', "[[]]", '{"state.json": 1}', "[" * 100_000, '{"a\\u0000": ""}'):
+        with case(manifest[:20]) as folder:
+            for step in (1, 2):
+                save_checkpoint(folder, step, tensors(step), {"step": step})
+            (folder / "step-00000002" / "manifest.json").write_text(manifest)
+            with pytest.warns(UserWarning, match="is damaged"):
+                assert load_checkpoint(folder)[1] == {"step": 1}
 
 
 @pytest.mark.fault("damaged part of a checkpoint")
@@ -175,17 +175,16 @@ def test_a_file_in_a_checkpoints_place(tmp_path):
 
 
 @pytest.mark.fault("damaged part of a saved run")
-@pytest.mark.parametrize(
-    "damage", [truncate, flip, lengthen, empty, Path.unlink, become_a_folder], ids=lambda d: d.__name__
-)
-@pytest.mark.parametrize("part", ["run.json", "recipe.json", "history.json", "model/model.safetensors",
-                                  "model/config.json", "model/tokenizer.json", "swa_model/model.safetensors",
-                                  "swa_model/config.json"])  # fmt: skip
-def test_a_damaged_saved_run_is_refused(stopped, tmp_path, part, damage):
-    stopped[0].save(tmp_path / "run")
-    damage(tmp_path / "run" / part)
-    with pytest.raises(CheckpointError, match="damaged|not a run"):
-        ft.Run.load(tmp_path / "run")
+def test_a_damaged_saved_run_is_refused(stopped, case, tmp_path):
+    stopped[0].save(tmp_path / "whole")
+    parts = ["run.json", "recipe.json", "history.json", "model/model.safetensors", "model/config.json",
+             "model/tokenizer.json", "swa_model/model.safetensors", "swa_model/config.json"]  # fmt: skip
+    for part, damage in itertools.product(parts, [damage for damage in DAMAGE if damage is not take_from_before]):
+        with case(f"{damage.__name__} {part}") as folder:
+            shutil.copytree(tmp_path / "whole", folder / "run")
+            damage(folder / "run" / part)
+            with pytest.raises(CheckpointError, match="damaged|not a run"):
+                ft.Run.load(folder / "run")
 
 
 @pytest.mark.fault("damaged part of a saved run")
@@ -199,13 +198,13 @@ def test_a_saved_run_without_its_average_is_refused(stopped, tmp_path):
 # --------------------------------------------------------------------------------- full disks and read-only folders
 
 
-def in_a_fork(action) -> str:
-    """Run action() in a fork; return what it raised, as "Type: message", or "done"."""
+def in_a_fork(action, *arguments) -> str:
+    """Run action(*arguments) in a fork; return what it raised, as "Type: message", or "done"."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            action()
+            action(*arguments)
             said = "done"
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
@@ -229,34 +228,35 @@ def files_of_at_most(size: int) -> None:
 
 @POSIX
 @pytest.mark.fault("disk full while writing a checkpoint")
-@pytest.mark.parametrize("room", [0, 1, 100, 300, 400, 450, 5000, 50_000])
-def test_no_room_for_a_checkpoint(tmp_path, room):
+def test_no_room_for_a_checkpoint(case):
     def large(step):
         return {**tensors(step), "optimizer": {"m": torch.ones(20_000) * step}}
 
-    save_checkpoint(tmp_path, 1, large(1), {"step": 1})
-
-    def action():
+    def action(folder, room):
         files_of_at_most(room)
-        save_checkpoint(tmp_path, 2, large(2), {"step": 2})
+        save_checkpoint(folder, 2, large(2), {"step": 2})
 
-    said = in_a_fork(action)
-    assert said.startswith("CheckpointError: ") and "cannot write the checkpoint of step 2" in said, said
-    assert load_checkpoint(tmp_path)[1] == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    for room in (0, 1, 100, 300, 400, 450, 5000, 50_000):
+        with case(room) as folder:
+            save_checkpoint(folder, 1, large(1), {"step": 1})
+            said = in_a_fork(action, folder, room)
+            assert said.startswith("CheckpointError: ") and "cannot write the checkpoint of step 2" in said, said
+            assert load_checkpoint(folder)[1] == {"step": 1}
+            assert [path.name for path in folder.iterdir()] == ["step-00000001"]
 
 
 @POSIX
 @pytest.mark.fault("disk full while writing a saved run")
-@pytest.mark.parametrize("room", [0, 200, 1000, 100_000])
-def test_no_room_for_a_run(stopped, tmp_path, room):
-    def action():
+def test_no_room_for_a_run(stopped, case):
+    def action(folder, room):
         files_of_at_most(room)
-        stopped[0].save(tmp_path / "run")
+        stopped[0].save(folder / "run")
 
-    said = in_a_fork(action)
-    assert said.startswith("CheckpointError: ") and "cannot write the run" in said, said
-    assert list(tmp_path.iterdir()) == []
+    for room in (0, 200, 1000, 100_000):
+        with case(room) as folder:
+            said = in_a_fork(action, folder, room)
+            assert said.startswith("CheckpointError: ") and "cannot write the run" in said, said
+            assert list(folder.iterdir()) == []
 
 
 @POSIX
@@ -336,7 +336,8 @@ def test_a_folder_that_cannot_be_written_to(stopped, what):
 # ----------------------------------------------------------------------------------- another recipe, other data
 
 OTHER = {
-    "model": "bert-base-uncased", "head": "mean", "max_length": 40, "dropout": 0.2, "epochs": 2, "batch_size": 6,
+    "model": "bert-base-uncased", "head": "mean", "head_init": "probe", "max_length": 40,
+    "dropout": 0.2, "epochs": 2, "batch_size": 6,
     "gradient_accumulation_steps": 2, "lr": 1e-3, "head_lr": 1e-3, "layer_decay": 1.0, "group_lrs": [1e-3],
     "weight_decay": 0.0, "optimizer": "sgd", "max_grad_norm": 2.0, "schedule": "cosine",
     "schedule_args": {"num_cycles": 0.3}, "warmup": 4, "reinit_layers": 1, "swa_start": None, "swa_lr": None,
@@ -349,15 +350,13 @@ def test_other_has_every_field():
 
 
 @pytest.mark.fault("another recipe or other data on resume")
-@pytest.mark.parametrize("field", OTHER)
-def test_a_changed_recipe_is_refused_by_the_name_of_the_field(stopped, data, field):
-    changes = {field: OTHER[field]}
-    if field == "group_lrs":
-        changes["layer_decay"] = 1.0
-    if field == "schedule_args":
-        changes["schedule"] = "cosine"
-    with pytest.raises(CheckpointError, match=f"belongs to another run; these differ: .*recipe.{field}"):
-        ft.fit(RECIPE.but(**changes), data, live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
+def test_a_changed_recipe_is_refused_by_the_name_of_the_field(stopped, data, case):
+    along = {"group_lrs": {"layer_decay": 1.0}, "schedule_args": {"schedule": "cosine"}}  # each needs this too
+    for field, value in OTHER.items():
+        recipe = RECIPE.but(**{field: value}, **along.get(field, {}))
+        match = f"belongs to another run; these differ: .*recipe.{field}"
+        with case(field), pytest.raises(CheckpointError, match=match):
+            ft.fit(recipe, data, live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
 
 
 def changed(data, column, row, value):
@@ -367,25 +366,22 @@ def changed(data, column, row, value):
 
 
 @pytest.mark.fault("another recipe or other data on resume")
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda data: changed(data, "excerpt", 700, data.texts[700] + "."),
-        lambda data: changed(data, "target", 3, data.targets[3] + 1e-9),
-        lambda data: ft.load_data(data.frame[::-1], text="excerpt", target="target"),
-        lambda data: ft.load_data(data.frame[:-1], text="excerpt", target="target"),
-        lambda data: ft.load_data("passages", num_folds=4),
-        lambda data: ft.load_data("passages", seed=1),
-        lambda data: data.few_samples(100),
-        lambda data: ft.load_data("passages", target="level"),
-        lambda data: ft.load_data("passages", target="level", task="classification"),
-    ],
-    ids=["text", "target", "order", "rows", "folds", "seed", "sample", "column", "task"],
-)
 @pytest.mark.filterwarnings("ignore:.*standard deviation:UserWarning")
-def test_changed_data_are_refused(stopped, data, change):
-    with pytest.raises(CheckpointError, match="another run; these differ: data"):
-        ft.fit(RECIPE, change(data), live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
+def test_changed_data_are_refused(stopped, data, case):
+    others = {
+        "text": changed(data, "excerpt", 700, data.texts[700] + "."),
+        "target": changed(data, "target", 3, data.targets[3] + 1e-9),
+        "order": ft.load_data(data.frame[::-1], text="excerpt", target="target"),
+        "rows": ft.load_data(data.frame[:-1], text="excerpt", target="target"),
+        "folds": ft.load_data("passages", num_folds=4),
+        "seed": ft.load_data("passages", seed=1),
+        "sample": data.few_samples(100),
+        "column": ft.load_data("passages", target="level"),
+        "task": ft.load_data("passages", target="level", task="classification"),
+    }
+    for name, other in others.items():
+        with case(name), pytest.raises(CheckpointError, match="another run; these differ: data"):
+            ft.fit(RECIPE, other, live=False, checkpoint_dir=stopped[1] / "checkpoints", resume=True)
 
 
 @pytest.mark.fault("another recipe or other data on resume")
@@ -402,36 +398,36 @@ def test_mixed_precision_is_another_run(stopped, data, bf16):
 
 
 @pytest.mark.fault("another recipe or other data on resume")
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda state: state.clear(),
-        lambda state: state.pop("step"),
-        lambda state: state.pop("fingerprint"),
-        lambda state: state["fingerprint"].pop("data"),
-        lambda state: state["fingerprint"].pop("recipe"),
-        lambda state: state.pop("history"),
-        lambda state: state.pop("optimizer"),
-        lambda state: state["optimizer"].update(groups=[]),
-    ],
-)
-def test_a_checkpoint_of_another_version_is_refused(stopped, data, tmp_path, spoil):
+def test_a_checkpoint_of_another_version_is_refused(stopped, data, case):
     """Whole by its hashes, and yet not what this ftlab writes."""
-    loaded, state = load_checkpoint(stopped[1] / "checkpoints")
-    spoil(state)
-    save_checkpoint(tmp_path, 4, loaded, state)
-    with pytest.raises(CheckpointError):
-        ft.fit(RECIPE, data, live=False, checkpoint_dir=tmp_path, resume=True)
+    spoilers = {
+        "nothing": lambda state: state.clear(),
+        "no step": lambda state: state.pop("step"),
+        "no fingerprint": lambda state: state.pop("fingerprint"),
+        "no data": lambda state: state["fingerprint"].pop("data"),
+        "no recipe": lambda state: state["fingerprint"].pop("recipe"),
+        "no history": lambda state: state.pop("history"),
+        "no optimizer": lambda state: state.pop("optimizer"),
+        "no groups": lambda state: state["optimizer"].update(groups=[]),
+    }
+    for name, spoil in spoilers.items():
+        with case(name) as folder:
+            loaded, state = load_checkpoint(stopped[1] / "checkpoints")
+            spoil(state)
+            save_checkpoint(folder, 4, loaded, state)
+            with pytest.raises(CheckpointError):
+                ft.fit(RECIPE, data, live=False, checkpoint_dir=folder, resume=True)
 
 
 @pytest.mark.fault("another recipe or other data on resume")
-@pytest.mark.parametrize("part", ["model", "optimizer", "best", "average", "random"])
-def test_a_checkpoint_without_a_part_is_refused(stopped, data, tmp_path, part):
-    loaded, state = load_checkpoint(stopped[1] / "checkpoints")
-    del loaded[part]
-    save_checkpoint(tmp_path, 4, loaded, state)
-    with pytest.raises(CheckpointError):
-        ft.fit(RECIPE, data, live=False, checkpoint_dir=tmp_path, resume=True)
+def test_a_checkpoint_without_a_part_is_refused(stopped, data, case):
+    for part in ("model", "optimizer", "best", "average", "random"):
+        with case(part) as folder:
+            loaded, state = load_checkpoint(stopped[1] / "checkpoints")
+            del loaded[part]
+            save_checkpoint(folder, 4, loaded, state)
+            with pytest.raises(CheckpointError):
+                ft.fit(RECIPE, data, live=False, checkpoint_dir=folder, resume=True)
 
 
 # ------------------------------------------------------------------------------------------------- nothing is unpickled
@@ -459,35 +455,37 @@ def payload(tmp_path):
 
 @pytest.mark.fault("malicious pickle")
 @pytest.mark.filterwarnings("ignore:.*is damaged:UserWarning")
-@pytest.mark.parametrize("part", [*PARTS, "optimizer.pt", "model.bin", "random.pkl"])
-def test_a_pickle_in_a_checkpoint_is_not_run(tmp_path, payload, part, stopped):
+def test_a_pickle_in_a_checkpoint_is_not_run(stopped, payload, case):
     pickled, mark = payload
-    shutil.copytree(stopped[1] / "checkpoints", tmp_path / "c")
-    for folder in (tmp_path / "c").glob("step-*"):
-        (folder / part).write_bytes(pickled)
-        manifest = {p.name: checkpoint._sha256(p) for p in folder.iterdir() if p.name != "manifest.json"}
-        if part != "manifest.json":
-            (folder / "manifest.json").write_text(json.dumps(manifest))
-    if part in PARTS:
-        with pytest.raises(CheckpointError):
-            load_checkpoint(tmp_path / "c")
-    else:
-        load_checkpoint(tmp_path / "c")
-    assert not mark.exists()
+    for part in (*PARTS, "optimizer.pt", "model.bin", "random.pkl"):
+        with case(part) as checkpoints:
+            shutil.copytree(stopped[1] / "checkpoints", checkpoints, dirs_exist_ok=True)
+            for folder in checkpoints.glob("step-*"):
+                (folder / part).write_bytes(pickled)
+                manifest = {p.name: checkpoint._sha256(p) for p in folder.iterdir() if p.name != "manifest.json"}
+                if part != "manifest.json":
+                    (folder / "manifest.json").write_text(json.dumps(manifest))
+            if part in PARTS:
+                with pytest.raises(CheckpointError):
+                    load_checkpoint(checkpoints)
+            else:
+                load_checkpoint(checkpoints)
+            assert not mark.exists()
 
 
 @pytest.mark.fault("malicious pickle")
-@pytest.mark.parametrize("part", ["pytorch_model.bin", "model.safetensors", "tokenizer.json", "training_args.bin"])
-def test_a_pickle_in_a_saved_run_is_not_run(stopped, tmp_path, payload, part):
+def test_a_pickle_in_a_saved_run_is_not_run(stopped, payload, case):
     pickled, mark = payload
-    stopped[0].save(tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "swa_model")
-    if part == "pytorch_model.bin":
-        (tmp_path / "run" / "model" / "model.safetensors").unlink()
-    (tmp_path / "run" / "model" / part).write_bytes(pickled)
-    with pytest.raises(FtlabError):
-        ft.Run.load(tmp_path / "run")
-    assert not mark.exists()
+    for part in ("pytorch_model.bin", "model.safetensors", "tokenizer.json", "training_args.bin"):
+        with case(part) as folder:
+            stopped[0].save(folder / "run")
+            shutil.rmtree(folder / "run" / "swa_model")
+            if part == "pytorch_model.bin":
+                (folder / "run" / "model" / "model.safetensors").unlink()
+            (folder / "run" / "model" / part).write_bytes(pickled)
+            with pytest.raises(FtlabError):
+                ft.Run.load(folder / "run")
+            assert not mark.exists()
 
 
 @pytest.mark.fault("model that brings code of its own")

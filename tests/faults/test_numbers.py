@@ -18,6 +18,7 @@ import torch
 
 import ftlab as ft
 from ftlab import trainer
+from tests.pairwise import pairwise
 
 RECIPE = ft.Recipe(epochs=3, batch_size=8, eval_every=2, lr=1e-3, swa_start=1, seed=1)
 
@@ -69,14 +70,23 @@ class Poison:
 
 
 @pytest.mark.fault("number that is not finite")
-@pytest.mark.parametrize("first", [0, 3], ids=["at once", "mid-run"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("where", ["loss", "gradient", "evaluation"])
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_the_run_ends_and_keeps_what_was_good(monkeypatch, request, tmp_path, task, where, value, first):
-    data = request.getfixturevalue("data" if task == "regression" else "classes")
-    Poison(monkeypatch, where, value, first)
-    run = ft.fit(RECIPE, data, live=False, checkpoint_dir=tmp_path)
+def test_the_run_ends_and_keeps_what_was_good(data, classes, case):
+    """Each two of: the task, where the number first appears, which it is, and whether at once or in mid-run."""
+    factors = {
+        "data": [data, classes],
+        "where": ["loss", "gradient", "evaluation"],
+        "value": [math.nan, math.inf, -math.inf],
+        "first": [0, 3],
+    }
+    for chosen in pairwise(factors):
+        with case(chosen) as folder, pytest.MonkeyPatch.context() as patch:
+            Poison(patch, chosen["where"], chosen["value"], chosen["first"])
+            run = ft.fit(RECIPE, chosen["data"], live=False, checkpoint_dir=folder)
+            assert_ended_well(run, folder)
+
+
+def assert_ended_well(run, folder):
+    """Assert that a run has diverged, and that what was good before is what it hands back and saves."""
     assert run.status == "diverged"
     good = [e for e in run.history.evals if math.isfinite(e["score"])]
     assert all(torch.isfinite(p).all() for p in run.model.parameters())
@@ -89,8 +99,8 @@ def test_the_run_ends_and_keeps_what_was_good(monkeypatch, request, tmp_path, ta
     assert len(run.history.to_frame()) == len(run.history) > 0
     assert ft.diagnose(run)[0].name == "diverged"
     assert "diverged" in repr(run) and run.plot() is not None
-    run.save(tmp_path / "run")
-    assert ft.Run.load(tmp_path / "run").history == run.history
+    run.save(folder / "run")
+    assert ft.Run.load(folder / "run").history == run.history
 
 
 @pytest.mark.fault("number that is not finite")

@@ -222,7 +222,9 @@ def test_the_spread_from_seed_to_seed_is_that_of_the_committed_cells():
     scores: dict = {}
     for cell in map(json.loads, lines):
         if cell["name"] == "baseline":
-            scores.setdefault((cell["data"], cell["n_train"]), {}).setdefault(cell["fold"], []).append(cell["validation"])
+            scores.setdefault((cell["data"], cell["n_train"]), {}).setdefault(cell["fold"], []).append(
+                cell["validation"]
+            )
     for key, spread in SPREAD.items():
         variances = [np.var(found, ddof=1) for found in scores[key].values()]
         assert round(math.sqrt(np.mean(variances)), 3) == spread, key
@@ -274,7 +276,8 @@ def test_three_more_seeds(data):
     bench.wait(120)
     play = data.play(50)
     expected = [
-        tuple(ft.fit(ft.Recipe(seed=s, layer_decay=d), play, live=False).best_score for d in (1.0, 0.5)) for s in range(4)
+        tuple(ft.fit(ft.Recipe(seed=s, layer_decay=d), play, live=False).best_score for d in (1.0, 0.5))
+        for s in range(4)
     ]
     assert bench.pairs == expected and len(bench.rows) == 2
     mean = np.mean([b - a for a, b in expected])

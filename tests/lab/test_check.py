@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from ftlab.lab import check as environment
+from ftlab.lab import check
 
 INSTALLED = {
     "ftlab": "0.1.0",
@@ -28,13 +28,13 @@ def report(monkeypatch):
 
     def report(*, notebook=True, variables=(), **versions):
         installed = {**INSTALLED, **versions}
-        monkeypatch.setattr(environment, "_version", installed.get)
-        monkeypatch.setattr(environment, "in_notebook", lambda: notebook)
+        monkeypatch.setattr(check, "_version", installed.get)
+        monkeypatch.setattr(check, "in_notebook", lambda: notebook)
         for name in PLACES:
             monkeypatch.delenv(name, raising=False)
         for name in variables:
             monkeypatch.setenv(name, "1")
-        return "\n".join(environment.report())
+        return "\n".join(check.report())
 
     return report
 
@@ -47,7 +47,7 @@ def test_where_all_is_well_there_is_nothing_to_mend(report):
 
 def test_check_prints_versions_and_device_once(report, capsys, monkeypatch):
     report()
-    assert environment.check() is None
+    assert check.check() is None
     text = capsys.readouterr().out
     assert text.count("ipykernel 7.4.0") == text.count(f"torch {torch.__version__}") == 1
     assert f"{torch.get_num_threads()} threads" in text
@@ -107,6 +107,6 @@ def test_other_places_are_recognised(report, variable, place):
 
 
 def test_this_test_does_not_run_in_a_notebook(monkeypatch):
-    assert not environment.in_notebook()
+    assert not check.in_notebook()
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert not environment.in_notebook()
+    assert not check.in_notebook()

@@ -317,6 +317,7 @@ def test_a_bar_that_fails_is_harmless(monkeypatch, clock, capsys):
 # ------------------------------------------------------------------------------------ a real kernel
 
 
+@pytest.mark.slow
 def test_a_saved_notebook_keeps_picture_and_text_and_passes_strict_nbval(tmp_path, monkeypatch):
     """Executed without a front end, compared with its own outputs on a second execution."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")

@@ -233,9 +233,23 @@ def test_python3_is_the_environments_kernel_before_the_users_own(checkout: Path,
     assert in_makefile(checkout, f'"{sys.executable}" -c "{find}"', **settings).stdout.strip() == "ours"
 
 
-def test_ci_runs_the_command_of_the_readme() -> None:
+def test_ci_runs_the_commands_of_the_readme() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK) or os.name == "nt"
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
-    assert read(".ci/run").rstrip().endswith("\nmake test\nmake faults")  # the slow tests last
-    assert re.search(r"^make test$", read("README.md"), re.MULTILINE)
+    assert read(".ci/run").rstrip().endswith("\nmake test\nmake check")
+    assert re.search(r"^make test\nmake check$", read("README.md"), re.MULTILINE)
+
+
+@needs_make
+def test_what_make_test_leaves_out_is_in_make_check() -> None:
+    """Deselected marks, notebooks and folders: each in one of the two."""
+    test, check = (re.findall(r"-m pytest (.*)", make("-n", target).stdout) for target in ("test", "check"))
+    settings = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]
+    assert settings["addopts"].endswith(" -m 'not slow and not soak and not database'")
+    assert not [line for line in test if " -m " in line or "--cov" in line or "tests/browser" in line]
+    assert [line for line in check if ' -m ""' in line and "--cov=ftlab" in line and "--cov-fail-under=90" in line]
+    assert "browser" in settings["norecursedirs"] and [line for line in check if line.startswith("tests/browser")]
+    run_by_test = re.findall(r"notebooks/(\w+)\.ipynb", " ".join(test))
+    assert {name[:2] for name in run_by_test} - {"00"} == {"01", "07"}
+    assert [line for line in check if "--nbval-lax" in line and line.endswith(" notebooks")]

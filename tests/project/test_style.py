@@ -12,8 +12,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "ftlab").rglob("*.py"))
 
@@ -24,7 +22,6 @@ ORDER = [
     {"bert_schedules", "history"},
     {"schedules"},
     {"recipe", "callbacks"},
-    {"first_edition"},
     {"data"},
     {"preset", "evaluate", "checkpoint"},
     {"models"},
@@ -37,7 +34,7 @@ ORDER = [
 ]
 ROW = {module: row for row, modules in enumerate(ORDER) for module in modules}
 
-NUMPY_ONLY = ORDER[0] | ORDER[1] | ORDER[2] | ORDER[3] | ORDER[4]
+NUMPY_ONLY = ORDER[0] | ORDER[1] | ORDER[2] | ORDER[3]
 READERS = {"lab.plots", "lab.live"}  # they read History, LRSchedule and Run objects and train nothing
 TRAINING = {"torch", "transformers", "accelerate", "datasets", "safetensors", "sklearn"}
 NOTEBOOK = {"IPython", "ipywidgets"}
@@ -114,7 +111,9 @@ def imports_of(path: Path) -> Iterator[Import]:
     yield from visit(tree_of(path), False, False)
 
 
-IMPORTS = [found for path in SOURCES for found in imports_of(path)]
+@lru_cache
+def all_imports() -> list[Import]:
+    return [found for path in SOURCES for found in imports_of(path)]
 
 
 def test_every_module_has_its_place_in_the_order() -> None:
@@ -126,7 +125,7 @@ def test_every_module_has_its_place_in_the_order() -> None:
 def test_imports_point_one_way() -> None:
     wrong = [
         f"{found.where}: {found.module} imports ftlab.{found.sibling}"
-        for found in IMPORTS
+        for found in all_imports()
         if found.sibling and ROW[found.sibling.partition(".")[0]] > found.row
     ]
     assert not wrong, "\n".join(wrong)
@@ -134,7 +133,7 @@ def test_imports_point_one_way() -> None:
 
 def test_no_file_imports_one_that_imports_it() -> None:
     graph: dict[str, set[str]] = {}
-    for found in IMPORTS:
+    for found in all_imports():
         if found.sibling and found.sibling not in (found.module, "__init__"):
             graph.setdefault(found.module, set()).add(found.sibling)
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
@@ -143,7 +142,7 @@ def test_no_file_imports_one_that_imports_it() -> None:
 def test_techniques_know_neither_one_another_nor_the_recipe() -> None:
     wrong = [
         f"{found.where}: imports ftlab.{found.sibling}"
-        for found in IMPORTS
+        for found in all_imports()
         if found.module.startswith("techniques.")
         and (found.sibling or "") not in ("", found.module)
         and (found.sibling == "recipe" or found.sibling.startswith("techniques"))
@@ -153,7 +152,7 @@ def test_techniques_know_neither_one_another_nor_the_recipe() -> None:
 
 def test_packages_are_imported_only_where_they_belong() -> None:
     wrong = []
-    for found in IMPORTS:
+    for found in all_imports():
         if found.sibling or found.typing or found.top in sys.stdlib_module_names:
             continue
         place = found.module.partition(".")[0]
@@ -171,7 +170,7 @@ def test_packages_are_imported_only_where_they_belong() -> None:
 def test_readers_import_no_module_that_trains() -> None:
     wrong = [
         f"{found.where}: imports ftlab.{found.sibling}"
-        for found in IMPORTS
+        for found in all_imports()
         if any(found.module == name or found.module.startswith(name + ".") for name in READERS)
         and not found.typing
         and (found.sibling or "").partition(".")[0] in {"data", "models", "techniques", "run", "trainer", "checkpoint"}
@@ -196,7 +195,7 @@ def test_every_imported_package_is_a_declared_dependency() -> None:
 
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     lab = declared | {canonicalize_name(Requirement(line).name) for line in EXTRAS["lab"]}
-    for found in IMPORTS:
+    for found in all_imports():
         if found.sibling is None and found.top not in sys.stdlib_module_names:
             package = canonicalize_name(OTHER_NAME.get(found.top, found.top))
             known = lab if found.module.startswith("lab") else declared
@@ -208,7 +207,7 @@ def test_nobody_uses_pyplot() -> None:
         for node in ast.walk(tree_of(path)):
             used = isinstance(node, ast.Attribute) and node.attr == "pyplot"
             assert not used, f"{path.name}:{node.lineno} uses pyplot"
-    assert not [found.where for found in IMPORTS if "pyplot" in found.target.split(".")]
+    assert not [found.where for found in all_imports() if "pyplot" in found.target.split(".")]
 
 
 HEAVY = {"torch", "transformers", "matplotlib", "pandas", "IPython", "ipywidgets"}
@@ -217,27 +216,28 @@ LIGHT |= {f".{module}": HEAVY for module in sorted(NUMPY_ONLY)} | {".lab": HEAVY
 LIGHT |= {".lab.plots": {"torch", "transformers", "IPython", "ipywidgets"}, ".lab.live": {"torch", "transformers"}}
 
 
-@pytest.mark.parametrize("name", LIGHT)
-def test_import_stays_light(name: str) -> None:
-    program = f"import sys, ftlab{name}; print(*sys.modules)"
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    heavy = LIGHT[name] & set(result.stdout.split())
-    assert not heavy, f"import ftlab{name} also imports {sorted(heavy)}"
+def test_import_stays_light(case) -> None:
+    for name, heavy in LIGHT.items():
+        with case(f"ftlab{name}"):
+            command = [sys.executable, "-c", f"import sys, ftlab{name}; print(*sys.modules)"]
+            result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+            assert result.returncode == 0, result.stderr
+            loaded = heavy & set(result.stdout.split())
+            assert not loaded, f"import ftlab{name} also imports {sorted(loaded)}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_modules_and_public_names_have_docstrings(path: Path) -> None:
-    tree = tree_of(path)
-    assert ast.get_docstring(tree), f"{path.name} does not say what it is for"
-    bare = [
-        f"{path.name}:{node.lineno} {node.name}"
-        for node in tree.body
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        and not node.name.startswith("_")
-        and not ast.get_docstring(node)
-    ]
+def test_modules_and_public_names_have_docstrings() -> None:
+    bare = []
+    for path in SOURCES:
+        tree = tree_of(path)
+        bare += [] if ast.get_docstring(tree) else [f"{path.relative_to(ROOT)} does not say what it is for"]
+        bare += [
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+            for node in tree.body
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+            and not node.name.startswith("_")
+            and not ast.get_docstring(node)
+        ]
     assert not bare, "\n".join(bare)
 
 

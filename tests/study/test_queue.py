@@ -1,8 +1,6 @@
 """Studies: every cell once, whatever happens to the workers; resumed from its file; the numbers are those of `fit`."""
 
-import faulthandler
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -11,14 +9,13 @@ import time
 from collections import Counter
 
 import pytest
+from optuna.trial import TrialState
 
 import ftlab as ft
 from ftlab import study as study_module
 from ftlab.__main__ import main
 from ftlab.study import FEW_SAMPLES, PAIRS, TECHNIQUES, Study, run_cell
-
-RECIPES = {"baseline": ft.Recipe(epochs=2), "llrd": ft.Recipe(epochs=2, layer_decay=0.8, swa_start=1)}
-TIMES = {"seconds", "evaluation_seconds", "cpu_seconds", "load_before", "peak_memory_mib"}
+from tests.study.workers import RECIPES, make, start, trained, untimed, where
 
 
 @pytest.fixture(autouse=True)
@@ -29,20 +26,6 @@ def tiny(monkeypatch):
 @pytest.fixture(scope="module")
 def data():
     return ft.load_data("passages")
-
-
-def make(data, folder, **changes):
-    options = {"folds": 2, "seeds": 2, "storage": f"sqlite:///{folder}/study.db", "out": folder / "cells.jsonl"}
-    return Study(RECIPES, data, **{**options, "heartbeat": 1, **changes})
-
-
-def untimed(records):
-    """What must be equal between two studies: all but times and memory."""
-    return [
-        {k: [{n: v for n, v in e.items() if n != "seconds"} for e in x] if k == "evals" else x
-         for k, x in record.items() if k not in TIMES}
-        for record in records
-    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -133,41 +116,6 @@ def test_a_cell_in_mixed_precision_is_another_cell_and_says_so(data, undisturbed
 
 # ------------------------------------------------------------------------------------------------- several workers
 
-CONTEXT = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-if os.name == "posix":
-    CONTEXT.set_forkserver_preload(["ftlab.study.queue", "ftlab.trainer", "torch._dynamo"])
-
-
-def work(folder):
-    """A worker process: what another machine would run; if it hangs, it writes down where.
-
-    The server that forks it may have been started by an earlier test, in another environment: the preset is set here.
-    """
-    os.environ["FTLAB_PRESET"] = "tiny"
-    with (folder / f"hangs-{os.getpid()}").open("w") as stacks:
-        faulthandler.dump_traceback_later(200, file=stacks)
-        study = make(ft.load_data("passages"), folder)
-        study.run(report=lambda line: (folder / f"log-{os.getpid()}").open("a").write(line + "\n"))
-        faulthandler.cancel_dump_traceback_later()
-
-
-def start(folder):
-    process = CONTEXT.Process(target=work, args=(folder,))
-    process.start()
-    return process
-
-
-def where(process, folder):
-    """The stacks and the last words of a worker that did not end well."""
-    files = (folder / f"{kind}-{process.pid}" for kind in ("hangs", "log"))
-    return "\n".join(file.read_text()[-3000:] for file in files if file.exists())
-
-
-def trained(folder):
-    """The cells that the workers' logs say were trained to the end."""
-    lines = [line for log in folder.glob("log-*") for line in log.read_text().splitlines()]
-    return Counter(line.partition(":")[0] for line in lines if ": completed" in line)
-
 
 def test_two_workers_share_a_study(data, undisturbed, tmp_path):
     workers = [start(tmp_path) for _ in range(2)]
@@ -224,6 +172,138 @@ def test_a_run_that_diverges_is_a_result_and_one_that_fails_stays_open(data, tmp
     assert any("deep fold 0 seed 0 failed: reinit_layers" in line for line in lines)
     again = Study(recipes, data, folds=1, seeds=1, storage=f"sqlite:///{tmp_path}/t.db", out=tmp_path / "c.jsonl")
     assert again.progress().done == 1
+
+
+def failing(monkeypatch, errors):
+    """Let cells fail: {(name, seed): error}, or a function instead of an error; returns how often each was tried."""
+    tried, train = Counter(), study_module.queue.run_cell
+
+    def run(cell, data, **options):
+        tried[cell.name, cell.recipe.seed] += 1
+        error = errors.get((cell.name, cell.recipe.seed))
+        if isinstance(error, Exception):
+            raise error
+        return error() if error is not None else train(cell, data, **options)
+
+    monkeypatch.setattr(study_module.queue, "run_cell", run)
+    return tried
+
+
+def test_an_error_in_a_cell_is_reported_for_what_it_is_and_ends_that_cell_alone(data, tmp_path, monkeypatch):
+    errors = {
+        ("baseline", 0): ValueError("Expected input batch_size (16) to match"),
+        ("llrd", 0): RuntimeError("CUDA out of memory"),
+        ("baseline", 1): ft.ModelError("model 'x': damaged"),
+    }
+    tried = failing(monkeypatch, errors)
+    lines = []
+    progress = make(data, tmp_path, folds=1, seeds=3).run(report=lines.append)
+    assert (progress.done, progress.left) == (3, 3)
+    assert set(tried.values()) == {1} and len(tried) == 6
+    failed = [line for line in lines if " failed: " in line]
+    assert failed == [
+        "study: baseline fold 0 seed 0 failed: ValueError: Expected input batch_size (16) to match",
+        "study: llrd fold 0 seed 0 failed: RuntimeError: CUDA out of memory",
+        "study: baseline fold 0 seed 1 failed: model 'x': damaged",
+    ]
+    tracebacks = [line for line in lines if line.startswith("Traceback")]
+    assert len(tracebacks) == 2 and "ValueError" in tracebacks[0]
+    assert not any("another worker" in line for line in lines)
+    errors.clear()  # mended: the cells are open for the next call
+    assert make(data, tmp_path, folds=1, seeds=3).run(report=None).done == 6
+    assert tried["baseline", 0] == 2
+
+
+def test_a_cell_that_fails_is_not_handed_from_worker_to_worker(data, tmp_path, monkeypatch):
+    """A second worker starts within the first one's cell, meets the failing cell, and the first leaves it alone."""
+    errors = {("llrd", 0): ValueError("always")}
+    tried = failing(monkeypatch, errors)
+
+    def second():
+        del errors["baseline", 0]
+        assert make(data, tmp_path, folds=1, seeds=2).run(max_cells=2, report=None).left == 1
+        return study_module.train.run_cell(study_module.Cell("baseline", RECIPES["baseline"], 0), data)
+
+    errors["baseline", 0] = second
+    assert make(data, tmp_path, folds=1, seeds=2).run(report=None).left == 1
+    assert tried == {("baseline", 0): 1, ("llrd", 0): 1, ("baseline", 1): 1, ("llrd", 1): 1}
+
+
+def test_a_worker_held_for_dead_loses_no_result_and_the_first_one_counts(data, undisturbed, tmp_path, monkeypatch):
+    """The machine slept in both cells. Of the first nobody else took the cell; of the second another has a result."""
+    errors = {}
+    failing(monkeypatch, errors)
+    cells = {(r["name"], r["seed"]): r for r in undisturbed[0].results() if r["fold"] == 0}
+
+    def fail_running():
+        other = make(data, tmp_path, folds=1, seeds=1)
+        [trial] = other._trials(TrialState.RUNNING)
+        other._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return other
+
+    def slept():
+        fail_running()
+        return dict(cells["baseline", 0])
+
+    def slept_long():
+        del errors["llrd", 0]
+        assert fail_running().run(report=None).left == 0
+        return {**cells["llrd", 0], "seconds": 1e6}
+
+    errors.update({("baseline", 0): slept, ("llrd", 0): slept_long})
+    study, lines = make(data, tmp_path, folds=1, seeds=1), []
+    assert study.run(report=lines.append).done == 2
+    assert untimed(study.results()) == untimed([cells["baseline", 0], cells["llrd", 0]])
+    assert all(record["seconds"] < 1e6 for record in study.results())
+    assert [json.loads(line) for line in study.out.read_text().splitlines()] == study.results()
+
+
+def test_studies_of_one_name_do_not_take_one_anothers_cells(data, tmp_path, monkeypatch):
+    """The recipes were changed between two starts: each worker trains its own cells, and none is lost."""
+    errors = {}
+    tried = failing(monkeypatch, errors)
+    options = {"storage": f"sqlite:///{tmp_path}/s.db", "folds": 1, "seeds": 1, "heartbeat": 1}
+    first = Study({"a": ft.Recipe(epochs=1), "b": ft.Recipe(epochs=1, lr=1e-5)}, data, **options)
+    second = Study({"c": ft.Recipe(epochs=1, lr=1e-4)}, data, **options)
+
+    def meanwhile():
+        assert second.run(report=None).done == 1 and set(tried) == {("a", 0), ("c", 0)}
+        return study_module.train.run_cell(study_module.Cell("a", ft.Recipe(epochs=1), 0), data)
+
+    errors["a", 0] = meanwhile
+    assert first.run(report=None).done == 2 and set(tried.values()) == {1}
+
+
+def test_a_result_is_in_the_file_though_the_database_is_lost(data, tmp_path, monkeypatch):
+    study = make(data, tmp_path, folds=1, seeds=1)
+    away = ft.RecipeError("storage: has not answered")
+    monkeypatch.setattr(study._storage, "set_trial_user_attr", lambda *a: (_ for _ in ()).throw(away))
+    with pytest.raises(ft.RecipeError, match="has not answered"):
+        study.run(report=None)
+    assert [json.loads(line)["name"] for line in study.out.read_text().splitlines()] == ["baseline"]
+
+
+def test_time_zones_and_clocks_do_not_matter(data, tmp_path, monkeypatch):
+    """A worker at the other end of the world sees that this one is alive; nothing but its silence tells otherwise."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # UTC+14
+    time.tzset()
+    east = make(data, tmp_path)
+    east.run(max_cells=0, report=None)
+    trial = east._take()
+    monkeypatch.setenv("TZ", "Pacific/Pago_Pago")  # UTC-11
+    time.tzset()
+    west = make(data, tmp_path)
+    with east._storage.alive(trial._trial_id):
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert trial._trial_id not in west._storage._get_stale_trial_ids(west._study._study_id)
+            time.sleep(0.5)
+    monkeypatch.undo()
+    time.tzset()
+    until = time.monotonic() + 60
+    while not (stale := west._storage._get_stale_trial_ids(west._study._study_id)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert stale == [trial._trial_id]
 
 
 def test_an_interrupt_ends_the_worker_and_leaves_the_cell_open(data, tmp_path, monkeypatch):
@@ -334,25 +414,6 @@ def test_the_command_runs_a_study_and_a_search(tmp_path, capsys):
     space = ["--search", "layer_decay=0.6:1.0", "reinit_layers=0:3", "schedule=linear,cosine", "--trials", "3"]
     assert main(["study", *space, *shared]) == 0
     assert "best mean validation score (selected on)" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "changes, words",
-    [
-        ({"base": ft.Recipe(epochs=1, batch_size=8)}, "recipe.batch_size"),
-        ({"folds": (1,)}, "folds"),
-        ({"data": "few"}, "data"),
-    ],
-)
-def test_a_search_goes_on_only_as_what_it_was(data, tmp_path, changes, words):
-    """Scores of other data, folds or fixed fields are not compared with those that are there."""
-    first = {"base": ft.Recipe(epochs=1), "data": data, "folds": (0,), "storage": f"sqlite:///{tmp_path}/s.db"}
-    space = {"layer_decay": (0.6, 1.0)}
-    assert len(ft.find_recipe(space, trials=1, report=None, **first).trials) == 1
-    assert len(ft.find_recipe({"layer_decay": (0.5, 1.0)}, trials=2, report=None, **first).trials) == 2
-    other = {**first, **changes, **({"data": data.few_samples(100)} if "data" in changes else {})}
-    with pytest.raises(ft.RecipeError, match=f"name: 'search' .* another search; these differ: {words}"):
-        ft.find_recipe(space, trials=3, report=None, **other)
 
 
 @pytest.mark.parametrize(

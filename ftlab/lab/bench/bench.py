@@ -634,7 +634,7 @@ class Bench(Panel):
         mean = sum(differences) / len(differences)
         text = (
             f"{names[1]} against {names[0]}, {len(differences)} seeds on the same sample: mean difference {mean:+.3f}, "
-            f"from {min(differences):+.3f} to {max(differences):+.3f}. Below ten pairs no verdict: notebook 07 says why."
+            f"from {min(differences):+.3f} to {max(differences):+.3f}. No verdict below ten pairs: see notebook 07."
         )
         self._pairs.value = (
             svg.draw(Sheet([chart], sentence=text, width=view.PICTURE)) + f"<small>{escape(text)}</small>"

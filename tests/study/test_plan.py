@@ -1,0 +1,166 @@
+"""The plan against the committed cells: each is one of the plan's, a study that has begun is whole, choices follow."""
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ftlab as ft
+from ftlab.errors import DataError
+from ftlab.study import load_cells, plan
+from ftlab.study.first_edition import recipe_of
+from ftlab.study.plan_report import confirmation, confirmation_text, load_references
+from ftlab.study.train import BLOCK, Cell, part_of
+
+RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
+FROZEN = json.loads((RESULTS / "frozen.json").read_text(encoding="utf-8"))
+CONFIRMED = ("snippets", "passages 200", "passages", "clear", "snippets curve", "clear curve", "few samples")
+
+
+def records(name):
+    return [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def identity(cell, study):
+    return (study, cell.name, cell.rows, cell.split, cell.fold, cell.n_train, cell.sample, cell.recipe)
+
+
+def identity_of(record):
+    place = [record.get(name) for name in ("rows", "split", "fold", "n_train", "sample")]
+    return (record["study"], record["name"], *place, recipe_of(record))
+
+
+def planned(stage):
+    return {identity(cell, study) for study, cell in plan.cells(stage, FROZEN)}
+
+
+def test_the_plan_in_words_has_the_plans_numbers():
+    text = (RESULTS / "PLAN.md").read_text(encoding="utf-8")
+    counts = Counter(study for stage in plan.STAGES for study, _ in plan.cells(stage, FROZEN))
+    stages = {stage: sum(1 for _ in plan.cells(stage, FROZEN)) for stage in plan.STAGES}
+    for study in CONFIRMED:
+        assert re.search(rf"^\| confirm \| `{study}`.*\| {counts[study]} \|$", text, re.M), study
+    for stage in plan.STAGES[:2]:
+        assert re.search(rf"^\| {stage} \|.*\| {stages[stage]} \|$", text, re.M), stage
+    assert f"| {sum(stages.values()):,} |" in text
+    for arm in plan.ARMS:
+        assert re.search(rf"^\| {arm} \|", text, re.M), arm
+
+
+def test_tuning_is_as_planned_and_the_choices_follow_from_it():
+    tuned = records("tuning")
+    assert len(tuned) == len({identity_of(r) for r in tuned})
+    assert {identity_of(r) for r in tuned} == planned("tune base") | planned("tune arms")
+    assert len({r["device"] for r in tuned}) == 1
+    base = plan.choose_base(r for r in tuned if r["study"].endswith("base"))
+    assert base == FROZEN["base"]
+    assert plan.choose_arms((r for r in tuned if r["study"].endswith("arms")), base) == FROZEN["arms"]
+
+
+@pytest.mark.parametrize("study", CONFIRMED)
+def test_a_confirming_study_is_whole(study):
+    file = RESULTS / f"{study.replace(' ', '_')}_plan.jsonl"
+    file = RESULTS / "snippets.jsonl" if study == "snippets" else file
+    if not file.exists():
+        pytest.skip(f"{study}: not yet trained; data/results/PLAN.md says what it takes")
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    expected = {cell for cell in planned("confirm") if cell[0] == study}
+    assert {identity_of(r) for r in found} == expected and len(found) == len(expected)
+    assert len({r["device"] for r in found}) == 1
+
+
+def test_every_arm_has_the_same_number_of_draws_and_the_baseline_is_neutral():
+    for arm in plan.ARMS:
+        drawn = plan.draws(arm, 8)
+        assert len(drawn) == plan.DRAWS and drawn == plan.draws(arm, 8)
+        assert all(5e-5 <= draw["lr"] <= 1e-3 for draw in drawn)
+        assert all(plan.base_recipe("passages", {"epochs": 8, **draw}) for draw in drawn), "every draw is a recipe"
+    assert all(set(draw) == {"lr"} for draw in plan.draws("baseline", 8))
+
+
+def test_no_row_is_both_tuned_and_confirmed_on():
+    data = ft.load_data("passages")
+    tune, confirm = part_of(data, "tune"), part_of(data, "confirm")
+    assert len(tune) + len(confirm) == len(data) and not set(tune.texts) & set(confirm.texts)
+
+
+def test_blocks_of_snippets_share_no_row_with_one_another_or_with_the_tuning_rows():
+    if "FTLAB_DATA" not in os.environ:
+        pytest.skip("FTLAB_DATA names no folder with the film sentences")
+    data = ft.load_data("snippets")
+    blocks = [part_of(data, f"confirm/{i}") for i in range(10)] + [part_of(data, f"tune/{i}") for i in range(3)]
+    assert {tuple(map(len, block.split(0))) for block in blocks} == {BLOCK}
+    texts = [text for block in blocks for text in block.texts]
+    assert len(texts) == len(set(texts))
+    keys = {c.key(c.data(data)) for study, c in plan.cells("confirm", FROZEN) if study == "snippets"}
+    assert keys == {record["cell"] for record in records("snippets")}
+
+
+def test_only_samples_and_seeds_of_few_samples_are_crossed():
+    seeds = Counter()
+    for study, cell in plan.cells("confirm", FROZEN):
+        if study != "few samples" and cell.name == "baseline":
+            seeds[study, cell.recipe.seed, cell.n_train] += 1
+    assert set(seeds.values()) == {1}, "two pairs share a seed"
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(DataError, match="stage: 'look' is unknown"):
+        next(plan.cells("look"))
+    with pytest.raises(DataError, match="frozen: stage 'confirm' needs"):
+        next(plan.cells("confirm"))
+    with pytest.raises(DataError, match="rows: 'tune' of 'rows.csv' is not known"):
+        part_of(type("Fake", (), {"name": "rows.csv"})(), "tune")
+    cells = load_cells(RESULTS / "snippets.jsonl")
+    for column, message in (("device", "device: the cells have several"), ("n_train", "n_train: the cells have")):
+        mixed = cells.copy()
+        mixed[column] = [1, *mixed[column].iloc[1:]] if column == "n_train" else ["cpu", *mixed[column].iloc[1:]]
+        with pytest.raises(DataError, match=message):
+            confirmation(mixed)
+    with pytest.raises(DataError, match="rows: some cells name none"):
+        confirmation(load_cells(RESULTS / "techniques.jsonl"))
+    with pytest.raises(DataError, match="'all' stands there twice"):
+        confirmation(pd.concat([cells, cells[cells["name"] == "all"].iloc[:1]]))
+
+
+def test_few_pairs_get_no_verdict():
+    cells = load_cells(RESULTS / "snippets.jsonl")
+    few = confirmation(cells[cells["rows"].isin([f"confirm/{i}" for i in range(9)])])
+    assert set(few["verdict"]) == {"too few pairs (9)"}
+
+
+def test_the_primary_contrast_is_what_a_plain_paired_t_test_gives():
+    cells = load_cells(RESULTS / "snippets.jsonl")
+    table = confirmation(cells)
+    wide = cells.pivot(index="rows", columns="name", values="score")
+    from scipy import stats
+
+    row = table.loc[("all", "baseline")]
+    assert row["pairs"] == 10 and row["p"] == pytest.approx(stats.ttest_rel(wide["all"], wide["baseline"]).pvalue)
+    assert row["difference"] == pytest.approx((wide["all"] - wide["baseline"]).mean())
+    assert np.all(table["p_holm"] >= table["p"])
+    assert "| all | baseline |" in confirmation_text(table)
+
+
+def test_the_probe_stands_beside_every_arm():
+    references = load_references(RESULTS / "references.jsonl")
+    table = confirmation(load_cells(RESULTS / "snippets.jsonl"), references[references["study"] == "snippets"])
+    assert len(table) == 2 * len(plan.ARMS) - 1
+    assert set(table.xs("frozen probe", level="than")["pairs"]) == {10}
+
+
+def test_a_cells_place_is_in_its_key():
+    data = ft.load_data("passages")
+    cells = [
+        Cell("a", ft.Recipe(), 0, rows="confirm"),
+        Cell("a", ft.Recipe(), 0, rows="tune"),
+        Cell("a", ft.Recipe(), 0, split=1, rows="confirm"),
+        Cell("a", ft.Recipe(), 0, 100, rows="confirm"),
+        Cell("a", ft.Recipe(), 0, 100, 7, rows="confirm"),
+    ]
+    assert len({cell.key(cell.data(data)) for cell in cells}) == len(cells)
