@@ -6,9 +6,10 @@
     python -m ftlab study --recipes techniques --folds 5 --seeds 3 --storage sqlite:///study.db --out cells.jsonl
     python -m ftlab study --search layer_decay=0.6:1.0 reinit_layers=0:4 lr=1e-5:1e-3:log --trials 30
     python -m ftlab results cells.jsonl
+    python -m ftlab fields
 
-Every field of a Recipe is an option of the same name. Several processes: `accelerate launch -m ftlab fit ...` for one
-run; `study --workers 4`, or the same `study` command on several machines, for many.
+Every field of a Recipe is an option of the same name; `fields` prints them all. Several processes: `accelerate launch
+-m ftlab fit ...` for one run; `study --workers 4`, or the same `study` command on several machines, for many.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ftlab.errors import FtlabError, RecipeError
-from ftlab.recipe import PAPER, Recipe
+from ftlab.recipe import ABOUT, PAPER, Recipe
 from ftlab.schedules import preview
 
 MOST = 10_000
@@ -174,8 +175,9 @@ def _work_side_by_side(args: argparse.Namespace) -> None:
             worker.join()
     finally:
         held_here.close()
-        for worker in filter(multiprocessing.Process.is_alive, workers):
-            worker.join()
+        for worker in workers:
+            if worker.is_alive():
+                worker.join()
     for n, worker in zip(numbers, workers, strict=True):
         if worker.exitcode < 0:
             print(f"[{n}] ended by {signal.Signals(-worker.exitcode).name}; its cell is open again", file=sys.stderr)
@@ -210,6 +212,15 @@ def results_command(args: argparse.Namespace) -> int:
 
     for path in args.cells:
         print(report.report(path, args.baseline))
+    return 0
+
+
+def fields_command(args: argparse.Namespace) -> int:
+    """Print the table of a recipe's fields in Markdown, as the glossary has it."""
+    print("| field | default | allowed | what it is |\n|---|---|---|---|")
+    for name, known in ABOUT.items():
+        unit = f" ({known.unit})" if known.unit else ""
+        print(f"| `{name}` | {getattr(Recipe(), name)} | {known.allowed}{unit} | {known.help} |")
     return 0
 
 
@@ -375,13 +386,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--target", help="column of the targets")
         command.add_argument("--task", choices=["regression", "classification"])
 
-    defaults = Recipe().to_dict()
+    table = commands.add_parser("fields", help="print every field of a recipe: default, what is allowed, what it is")
+    table.set_defaults(run=fields_command)
+
     for command in (fit, show, study):
         command.add_argument("--recipe", help="JSON file written by Recipe.to_json()")
         command.add_argument("--paper", help=f"one of the article's recipes: {', '.join(PAPER)}")
         fields = command.add_argument_group("recipe fields")
-        for name, default in defaults.items():
-            fields.add_argument(f"--{name}", metavar="VALUE", help=f"default: {default}")
+        for name, known in ABOUT.items():
+            text = f"{known.help} (allowed: {known.allowed}; default: {getattr(Recipe(), name)})"
+            fields.add_argument(f"--{name}", metavar=known.unit.upper() or "VALUE", help=text.replace("%", "%%"))
     return parser
 
 

@@ -312,7 +312,7 @@ PAPER: Mapping[str, Recipe] = MappingProxyType(
         "grouped_llrd+warmup+swa": _GROUPED.but(warmup=50, **_SWA),
         "all": _GROUPED.but(
             epochs=15, warmup=50, reinit_layers=5, eval_every=10, **_SWA, patience=51
-        ),  # "more than 50 looks without progress"
+        ),  # "more than 50 evaluations without progress"
     }
 )
 """The article's recipes for `roberta-base` on CommonLit. The schedules of its figures run over 5 epochs of 142 steps;

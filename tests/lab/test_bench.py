@@ -1,4 +1,4 @@
-"""The bench: from its button and in a cell it gives `fit`'s numbers; its table, its comparisons, and what goes wrong."""
+"""The bench: `fit`'s numbers from its button and in a cell; its table, its comparisons, and what goes wrong."""
 
 from __future__ import annotations
 

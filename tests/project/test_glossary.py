@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 
+from ftlab.__main__ import main
 from ftlab.clinic.diagnosis import ILLNESSES
 from ftlab.recipe import Recipe
 from ftlab.schedules import ALL_SCHEDULES
@@ -86,13 +87,22 @@ NO_TERMS = {
 
 
 def test_what_the_series_relies_on_is_defined():
-    known = "\n".join(DEFINED)
+    in_the_table = re.findall(r"^\| `(\w+)` \|", TEXT, re.M)
+    known = "\n".join([*DEFINED, *in_the_table])
     missing = [
         f"{name}: {where}"
         for name, where in needed()
         if name not in NO_TERMS and not re.search(rf"\b{re.escape(name.lower().rstrip('s'))}", known)
     ]
     assert not missing, "\n".join(missing)
+
+
+def test_the_table_of_fields_is_the_one_that_the_recipe_has(capsys):
+    """`python -m ftlab fields` prints it: paste it into the glossary when a field changes."""
+    assert main(["fields"]) == 0
+    printed = capsys.readouterr().out
+    assert printed in TEXT, f"the glossary's table is out of date; it should be:\n\n{printed}"
+    assert [line.split("`")[1] for line in printed.splitlines()[2:]] == [f.name for f in dataclasses.fields(Recipe)]
 
 
 def test_links_lead_somewhere():

@@ -309,7 +309,7 @@ class Choice(Control):
         return ", ".join(repr(option) for option in self.options.values())
 
     def check(self, value: Any) -> Any:
-        """Return the value. Raises RecipeError if it is none of the options."""
+        """Return the value. Raises RecipeError if it is not one of the options."""
         if self._text(value) is None:
             raise self.refuse(value)
         return value

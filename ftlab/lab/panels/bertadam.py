@@ -9,10 +9,13 @@ import numpy as np
 from ftlab.bert_schedules import BERT_SCHEDULES, missing_correction
 from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.panels.base import Choice, Panel
 from ftlab.lab.plots.bertadam import effective_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview, schedule_arguments
+
+OWN = ("decay_rate", "decay_steps", "degree", "warm_degree")
+"""The arguments of BERT's own schedules."""
 
 
 class BertAdamPanel(Panel):
@@ -35,67 +38,18 @@ class BertAdamPanel(Panel):
         first = {key: value for name in BERT_SCHEDULES for key, value in schedule_arguments(name).items()}
         if recipe.schedule in BERT_SCHEDULES:
             first |= recipe.schedule_args
-        self.optimizer = Choice(
-            "optimizer",
-            "optimizer",
-            recipe.optimizer,
-            list(dict.fromkeys(["bertadam", "adamw", recipe.optimizer])),
-            help="bertadam leaves the bias correction out, adamw has it",
-        )
-        self.schedule = Choice(
-            "schedule",
-            "schedule",
-            recipe.schedule,
-            list(dict.fromkeys([*BERT_SCHEDULES, recipe.schedule])),
-            help="how the rate rises and falls; each rises over the warm-up",
-        )
+        self.optimizer = fields.choice(recipe, "optimizer", ("bertadam", "adamw"))
+        self.schedule = fields.choice(recipe, "schedule", BERT_SCHEDULES)
         self.warmup, self.warmup_steps = fields.warmup(recipe, total)
-        self.epochs = fields.epochs(recipe, 1 if recipe.swa_start is None else int(recipe.swa_start) + 1)
-        self.lr = fields.lr(recipe)
-        self.decay_rate = Number(
-            "decay_rate",
-            "decay rate",
-            first["decay_rate"],
-            0.01,
-            1,
-            step=0.01,
-            help="of the exponential decays: the factor by which the rate falls every so many steps",
-        )
-        self.decay_steps = Number(
-            "decay_steps",
-            "decay steps",
-            first["decay_steps"],
-            1,
-            500,
-            optional="in steps",
-            start=27,
-            step=1,
-            help="of the exponential decays: so many steps; off: the whole decay, so that it ends at the decay rate",
-        )
-        self.degree = Number(
-            "degree",
-            "degree",
-            first["degree"],
-            0.25,
-            6,
-            step=0.25,
-            help="of warmup_exp_decay_exp: power of the rise; of warmup_exp_decay_poly: power of the fall",
-        )
-        self.warm_degree = Number(
-            "warm_degree",
-            "degree of the rise",
-            first["warm_degree"],
-            0.25,
-            6,
-            step=0.25,
-            help="of warmup_exp_decay_poly: power of the rise",
-        )
+        first_epochs = 1 if recipe.swa_start is None else int(recipe.swa_start) + 1
+        self.epochs, self.lr = fields.number(recipe, "epochs", low=first_epochs), fields.number(recipe, "lr")
+        own = [fields.argument(name, first[name]) for name in OWN]
+        self.decay_rate, self.decay_steps, self.degree, self.warm_degree = own
         self.b1 = Choice("b1", "b1", 0.9, [0.0, 0.5, 0.8, 0.9, 0.95, 0.99],
                          help="share of the old in the average of gradients; no field of a recipe")  # fmt: skip
         self.b2 = Choice("b2", "b2", 0.999, [0.9, 0.95, 0.98, 0.99, 0.999, 0.9999],
                          help="share of the old in the average of squared gradients; no field of a recipe")  # fmt: skip
         planned = [self.optimizer, self.schedule, self.warmup, self.warmup_steps, self.epochs, self.lr]
-        own = [self.decay_rate, self.decay_steps, self.degree, self.warm_degree]
         super().__init__(recipe, [*planned, *own, self.b1, self.b2])
 
     def arguments(self, schedule: str) -> dict[str, Any]:
@@ -113,8 +67,8 @@ class BertAdamPanel(Panel):
         for control in (self.b1, self.b2):
             control.list.disabled = self.optimizer.value != "bertadam"
         used = schedule_arguments(self.schedule.value) if self.schedule.value in BERT_SCHEDULES else {}
-        for control in (self.decay_rate, self.decay_steps, self.degree, self.warm_degree):
-            control.widget.layout.display = None if control.name in used else "none"
+        for name in OWN:
+            self.controls[name].widget.layout.display = None if name in used else "none"
 
     def changes(self) -> dict[str, Any]:
         """Return the recipe's fields that the controls decide."""

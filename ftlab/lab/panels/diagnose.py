@@ -1,4 +1,4 @@
-"""The panel of notebook 10: look at a run's curves, name its illness, see what the rules say."""
+"""The panel of notebook 10: read a run's curves, name its illness, see what the rules say."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClinicPanel(Panel):
         if not self.patients:
             raise RecipeError("patients: the list is empty; give at least one record, as from clinic.load")
         numbers = {f"patient {i}": i for i in range(1, len(self.patients) + 1)}
-        self.patient = Choice("patient", "patient", 1, numbers, help="a kept run; what was done to it is not told")
+        self.patient = Choice("patient", "patient", 1, numbers, help="a recorded run")
         self.guess = Choice(
             "guess",
             "your diagnosis",

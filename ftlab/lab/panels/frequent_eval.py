@@ -1,4 +1,4 @@
-"""The panel of notebook 06: when a run looks at the validation part, which look it keeps, how much of it is luck."""
+"""The panel of notebook 06: when a run evaluates, which evaluation it keeps, how much of that is luck."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Chart, Line, Mark, Sheet, thin
+from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Number, Panel
 from ftlab.recipe import Recipe
 from ftlab.study.optimism import expected_minimum, kept_looks, optimism
 from ftlab.techniques.frequent_eval import is_evaluation_step
 
-SEED = 3  # an example in which the kept look is neither the first nor the last
+SEED = 3  # an example in which the kept evaluation is neither the first nor the last
 DRAWS = 200_000  # what a simulation may draw and still be quick
 
 
@@ -24,11 +25,11 @@ def true_quality(epoch: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Example:
-    """What a panel draws: the looks really taken, and the optimism that their number brings on average.
+    """What a panel draws: the evaluations really made, and the optimism that their number brings on average.
 
-    steps, quality, scores: (k,) of the looks taken. kept: number of the look kept. stopped: whether patience ended the
-    run. expected: (k,) optimism on this curve by number of looks; luck: that were all looks equally good, after the
-    numbers of looks in `counts`.
+    steps, quality, scores: (k,) of the evaluations made. kept: number of the one kept. stopped: whether patience ended
+    the run. expected: (k,) optimism on this curve by number of evaluations; luck: that were all equally good, after
+    the numbers of evaluations in `counts`.
     """
 
     steps: np.ndarray
@@ -42,66 +43,38 @@ class Example:
 
 
 class FrequentEvalPanel(Panel):
-    """Move how often a run looks, its patience, the noise of a look and the length; see which look wins by luck.
+    """Move how often a run evaluates, its patience, the noise of an evaluation and the length; see which wins by luck.
 
     The curve is invented, so that the true quality of every checkpoint is known; its noise and the simulation are
-    seeded, and a look keeps its noise however many others there are. steps_per_epoch: optimizer updates an epoch (27
-    for `passages` with batches of 16).
+    seeded, and an evaluation keeps its noise however many others there are. steps_per_epoch: optimizer updates an epoch
+    (27 for `passages` with batches of 16).
     """
 
-    title = "Looks at the validation part"
+    title = "Evaluations on the validation set"
 
     def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch = steps_per_epoch
-        self.eval_every = Number(
-            "eval_every",
-            "look every",
-            recipe.eval_every,
-            1,
-            100,
-            integer=True,
-            optional="x steps",
-            start=10,
-            help="steps between looks, besides the ends of epochs; off: only the ends of epochs",
-        )
-        self.patience = Number(
-            "patience",
-            "patience",
-            recipe.patience,
-            1,
-            60,
-            integer=True,
-            optional="stop early",
-            start=5,
-            help="looks in a row without a new best after which the run stops; off: never",
-        )
+        self.eval_every = fields.number(recipe, "eval_every", start=10)
+        self.patience = fields.number(recipe, "patience", start=5)
         self.noise = Number(
             "noise",
-            "noise of a look",
+            "noise",
             0.01,
             0,
             0.05,
             step=0.001,
-            help="standard deviation of what one look does not share with the others, in RMSE; no field of a recipe",
+            help="standard deviation of what one evaluation does not share with the others, in RMSE; not in the recipe",
         )
         # Averaging and a warm-up in steps, which this panel does not move, must still fit into the run.
         first = 1 if recipe.swa_start is None else math.floor(recipe.swa_start) + 1
         if isinstance(recipe.warmup, int):
             first = max(first, math.ceil(recipe.warmup / steps_per_epoch))
-        self.epochs = Number(
-            "epochs",
-            "epochs",
-            recipe.epochs,
-            min(first, recipe.epochs),
-            20,
-            integer=True,
-            help="passes over the training part",
-        )
+        self.epochs = fields.number(recipe, "epochs", low=min(first, recipe.epochs))
         super().__init__(recipe, [self.eval_every, self.patience, self.noise, self.epochs])
 
     def example(self, recipe: Recipe) -> Example:
-        """Take the recipe's looks at the invented curve, until the end or until patience is exhausted."""
+        """Evaluate the invented curve as the recipe says, until the end or until patience is exhausted."""
         total = recipe.epochs * self.steps_per_epoch
         plan = {"eval_every": recipe.eval_every, "steps_per_epoch": self.steps_per_epoch, "total_steps": total}
         steps = np.array([step for step in range(1, total + 1) if is_evaluation_step(step, **plan)])
@@ -155,17 +128,17 @@ class FrequentEvalPanel(Panel):
         chance = Chart("Optimism", luck, note="of the best score, on average", y=Axis(low=0, high=top),
                        x=Axis("evaluations", 1, max(2, count), whole=True), height=130)  # fmt: skip
         return Sheet(
-            [example, chance], "an example of looks, and the expected optimism", self.describe(seen), columns=2
+            [example, chance], "an example of evaluations, and the expected optimism", self.describe(seen), columns=2
         )
 
     def describe(self, seen: Example) -> str:
         """Say in words what the pictures show."""
-        kept, looks = seen.kept, len(seen.steps)
-        number = f"{looks} {'look' if looks == 1 else 'looks'}{', then an early stop' if seen.stopped else ''}"
+        kept, count = seen.kept, len(seen.steps)
+        number = f"{count} evaluation{'s' * (count > 1)}{', then an early stop' if seen.stopped else ''}"
         return (
-            f"{number}. The look kept, after step {seen.steps[kept]}, scores {seen.scores[kept]:.3f}; its true quality "
+            f"{number}. The one kept, after step {seen.steps[kept]}, scores {seen.scores[kept]:.3f}; its true quality "
             f"is {seen.quality[kept]:.3f}. On average over many such runs the kept score flatters by "
-            f"{_at_least_0(seen.expected[-1])}; were all looks equally good, by {_at_least_0(seen.luck[-1])}."
+            f"{_at_least_0(seen.expected[-1])}; were all equally good, by {_at_least_0(seen.luck[-1])}."
         )
 
 

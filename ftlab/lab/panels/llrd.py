@@ -9,7 +9,7 @@ import numpy as np
 from ftlab.lab.bench.bench import Bench
 from ftlab.lab.chart import Chart, Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Switch
+from ftlab.lab.panels.base import Choice, Number
 from ftlab.lab.plots.llrd import layer_rates_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import layer_rates, preview
@@ -47,9 +47,7 @@ class LLRDPanel(Bench):
         recipe = Recipe() if recipe is None else recipe
         depth = len(preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers).layers) - 2
         given = recipe.group_lrs
-        self.layer_decay = fields.layer_decay(recipe)
-        self.lr = fields.lr(recipe, "top rate (lr)")
-        self.head_lr = fields.head_lr(recipe)
+        self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
         self.groups = Number(
             "groups",
             "groups of layers",
@@ -61,12 +59,13 @@ class LLRDPanel(Bench):
             start=min(3, depth),
             help="equal groups that share a rate, in place of the decay; rates in equal ratios from lowest to top",
         )
-        self.lowest_lr = Number(
-            "lowest_lr",
-            "lowest rate",
-            given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**depth:.3g}")),
-            **fields.RATES,
-            help="rate of the lowest group and of the embeddings; at most the top rate; needs two groups or more",
+        self.lowest_lr = fields.number(
+            recipe,
+            "lr",
+            name="lowest_lr",
+            label="lowest rate",
+            value=given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**depth:.3g}")),
+            help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
         )
         self.convention = Choice(
             "convention",
@@ -75,14 +74,11 @@ class LLRDPanel(Bench):
             {"nobody": None, **{name: name for name in CONVENTIONS if CONVENTIONS[name]}},
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
-        self.log_axis = Switch("log_axis", "logarithmic axes", False, help="shows small rates; equal ratios look equal")
+        self.log_axis = fields.log_axis()
         controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr]
         if where.get("data") is not None:
-            self.warmup, self.epochs, self.seed = (
-                fields.warmup_share(recipe),
-                fields.epochs(recipe),
-                fields.seed(recipe),
-            )
+            self.warmup = fields.number(recipe, "warmup", step=0.01)
+            self.epochs, self.seed = fields.number(recipe, "epochs"), fields.number(recipe, "seed")
             controls += [self.warmup, self.epochs, self.seed]
         controls += [self.convention, self.log_axis]
         super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)

@@ -6,7 +6,8 @@ from typing import Any
 
 from ftlab.errors import RecipeError
 from ftlab.lab.chart import Sheet
-from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Choice, Panel, Switch
 from ftlab.lab.plots.hyperparameters import memory_sheet
 from ftlab.recipe import Recipe
 from ftlab.tuning.memory import (
@@ -43,40 +44,10 @@ class MemoryPanel(Panel):
                 "another one give architecture=ftlab.tuning.memory.Architecture.of(its configuration)"
             )
         self.model = Choice("model", "model", recipe.model, tuple(self.architectures), help="whose sizes are used")
-        self.batch_size = Number(
-            "batch_size",
-            "batch size",
-            recipe.batch_size,
-            1,
-            256,
-            integer=True,
-            help="texts in one forward and backward pass; activations grow with it, nothing else does",
-        )
-        self.max_length = Number(
-            "max_length",
-            "length",
-            recipe.max_length,
-            4,
-            512,
-            integer=True,
-            help="tokens that every text of the batch is padded to",
-        )
-        self.gradient_accumulation_steps = Number(
-            "gradient_accumulation_steps",
-            "accumulation",
-            recipe.gradient_accumulation_steps,
-            1,
-            64,
-            integer=True,
-            help="batches whose gradients make one update: the way to a large effective batch on a small GPU",
-        )
-        self.optimizer = Choice(
-            "optimizer",
-            "optimizer",
-            recipe.optimizer,
-            tuple(OPTIMIZER_STATES),
-            help="AdamW and BertAdam keep two numbers for every parameter, plain SGD none",
-        )
+        self.batch_size = fields.number(recipe, "batch_size")
+        self.max_length = fields.number(recipe, "max_length")
+        self.gradient_accumulation_steps = fields.number(recipe, "gradient_accumulation_steps")
+        self.optimizer = fields.choice(recipe, "optimizer", OPTIMIZER_STATES)
         self.precision = Choice(
             "precision",
             "precision",

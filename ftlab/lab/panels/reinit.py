@@ -1,4 +1,4 @@
-"""The panel of notebook 04: how many top layers start afresh, and what that does to the weights of every layer."""
+"""The panel of notebook 04: how many top layers are re-initialised, and what that does to every layer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ftlab.errors import RecipeError
 from ftlab.lab.chart import Sheet
-from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.panels import fields
+from ftlab.lab.panels.base import Choice, Panel
 from ftlab.lab.plots.reinit import before_after_sheet
-from ftlab.recipe import Recipe
+from ftlab.recipe import ABOUT, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,15 +26,15 @@ STATISTICS = {  # what the bars can show: {name in the list: its axis}
 class ReinitPanel(Panel):
     """Choose how many top layers are re-initialised; see each layer's weights before and after.
 
-    The model is loaded and measured once, as it comes and after a fresh start of all its layers, so that moving the
-    number of layers costs no more than a drawing. Another seed is another fresh start (a fraction of a second for
-    MiniLM, and only the first time). model: look at this loaded model in place of `recipe.model`; it stays as it is.
+    The model is loaded and measured once, as it comes and with all its layers re-initialised, so that moving the number
+    of layers costs no more than a drawing. Another seed draws other weights (a fraction of a second for
+    MiniLM, and only the first time). model: measure this loaded model in place of `recipe.model`; it stays as it is.
 
     Raises RecipeError if the recipe asks for more layers than there are, ModelError if the model cannot be loaded or
     its layers share one set of weights.
     """
 
-    title = "Which layers start afresh"
+    title = "Which layers are re-initialised"
 
     def __init__(self, recipe: Recipe | None = None, model: nn.Module | None = None) -> None:
         from ftlab.models import layer_map, load_model  # here: they bring torch, which other panels do without
@@ -59,26 +60,10 @@ class ReinitPanel(Panel):
         self.before = self._measure()
         self._fresh: dict[int, dict[str, dict[str, float]]] = {}
         self._fresh_start(recipe.seed)  # now, so that the slider need not wait for it
-        with_pooler = "; from 1 on the pooler goes with them" if pooler else "; this head has no pooler"
-        self.reinit_layers = Number(
-            "reinit_layers",
-            "fresh layers",
-            recipe.reinit_layers,
-            0,
-            depth,
-            integer=True,
-            help=f"top layers that start from a fresh initialisation, 0: off{with_pooler}",
-        )
-        self.seed = Number(
-            "seed",
-            "seed",
-            recipe.seed,
-            0,
-            100,
-            integer=True,
-            help="decides the fresh weights (and, in a run, the new classifier and the order of the batches); "
-            "the bars hardly move, since every draw has the same spread",
-        )
+        remark = "; from 1 on the pooler goes with them" if pooler else "; this head has no pooler"
+        known = ABOUT["reinit_layers"].help + remark
+        self.reinit_layers = fields.number(recipe, "reinit_layers", high=depth, help=known)
+        self.seed = fields.number(recipe, "seed")
         self.shown = Choice(
             "shown",
             "bars show",
@@ -89,7 +74,7 @@ class ReinitPanel(Panel):
         super().__init__(recipe, [self.reinit_layers, self.seed, self.shown])
 
     def fresh_places(self, n: int) -> list[str]:
-        """Name the places that a fresh start of the top `n` layers reaches."""
+        """Name the places that a re-initialisation of the top `n` layers reaches."""
         blocks = [place for place in self.places if place.startswith("layer.")]
         return blocks[len(blocks) - n :] + (["pooler"] if n and "pooler" in self.places else [])
 
@@ -100,10 +85,10 @@ class ReinitPanel(Panel):
         return {place: (start if place in fresh else self.before)[place] for place in self.places}
 
     def summary(self, recipe: Recipe) -> str:
-        """Say how many parameters start afresh."""
+        """Say how many parameters are re-initialised."""
         total, fresh = sum(self.counts.values()), self.fresh_places(recipe.reinit_layers)
         count = sum(self.counts[place] for place in fresh)
-        return f"{count:,} of {total:,} parameters ({count / total:.1%}) start afresh"
+        return f"{count:,} of {total:,} parameters ({count / total:.1%}) re-initialised"
 
     def picture(self, recipe: Recipe) -> Sheet:
         """Describe two bars a layer, before and after."""
@@ -124,7 +109,7 @@ class ReinitPanel(Panel):
         return max((value for value in known if math.isfinite(value)), default=0.0) * 1.05 or 1.0
 
     def _fresh_start(self, seed: int) -> dict[str, dict[str, float]]:
-        """Measure all layers and the pooler after a fresh start; the weights that were loaded are measured by now."""
+        """Measure all layers and the pooler once re-initialised; the weights as loaded are measured by now."""
         if seed not in self._fresh:
             from ftlab.models import layer_map
             from ftlab.models.rng import own_generator

@@ -1,4 +1,4 @@
-"""The panel of notebook 07: two runs of a study beside each other, their curves, looks, rates and scores."""
+"""The panel of notebook 07: two runs of a study beside each other, their losses, scores and learning rates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shown:
 
 
 class ResultsPanel(Panel):
-    """Choose two recipes, a fold and a seed; see both runs' losses, looks, scores and every layer's rate.
+    """Choose two recipes, a fold and a seed; see both runs' losses, scores and every layer's rate.
 
     cells: the table of `ftlab.study.load_cells`. The rates are `ftlab.preview` of each recipe. `recipe` and `code`
     are those of side B. Raises DataError for cells of several studies, or if no pair of cells can be shown.
@@ -63,8 +63,8 @@ class ResultsPanel(Panel):
         self.left = Choice("left", "recipe A", first["name"], names, help="the run drawn in grey")
         self.right = Choice("right", "recipe B", other, names, help="the run drawn in blue")
         folds, seeds = (sorted(int(v) for v in cells[key].unique()) for key in ("fold", "seed"))
-        self.fold = Choice("fold", "fold", int(first["fold"]), folds, help="which fifth is the test part")
-        self.seed = Choice("seed", "seed", int(first["seed"]), seeds, help="fresh head and order of the data")
+        self.fold = Choice("fold", "fold", int(first["fold"]), folds, help="which fifth is the test set")
+        self.seed = Choice("seed", "seed", int(first["seed"]), seeds, help="of the head and of the order of the data")
         super().__init__(Recipe(), [self.left, self.right, self.fold, self.seed])
 
     def changes(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class ResultsPanel(Panel):
             rates = rates_chart(shown.schedule, title="Learning rate", note=f"of {shown.title}", height=150)
             charts.append(replace(rates, x=x, y=Axis(low=0, high=top)))
         sentence = self.describe(sides)
-        return Sheet(charts, "two runs: loss, scores at each look, rates", sentence, sentence, columns=2, least=280)
+        return Sheet(charts, "two runs: loss, scores, learning rates", sentence, sentence, columns=2, least=280)
 
 
 def _score(value: float) -> str:

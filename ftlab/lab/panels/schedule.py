@@ -9,7 +9,7 @@ from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Panel
 from ftlab.lab.plots.runs import rates_chart
 from ftlab.recipe import Recipe
-from ftlab.schedules import LRSchedule, preview
+from ftlab.schedules import SCHEDULES, LRSchedule, preview
 
 
 class SchedulePanel(Panel):
@@ -25,14 +25,11 @@ class SchedulePanel(Panel):
     def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
-        self.epochs = fields.epochs(recipe)
-        self.lr = fields.lr(recipe)
-        self.head_lr = fields.head_lr(recipe)
-        self.layer_decay = fields.layer_decay(recipe)
-        self.schedule = fields.schedule(recipe)
+        self.epochs = fields.number(recipe, "epochs")
+        self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
+        self.schedule = fields.choice(recipe, "schedule", SCHEDULES)
         self.warmup, self.warmup_steps = fields.warmup(recipe, recipe.epochs * steps_per_epoch)
-        self.swa_start = fields.swa_start(recipe, latest=recipe.epochs - 0.5)
-        self.swa_lr = fields.swa_lr(recipe)
+        self.swa_start, self.swa_lr = fields.averaging(recipe, latest=recipe.epochs - 0.5)
         self.log_axis = fields.log_axis()
         training = [self.epochs, self.lr, self.head_lr, self.layer_decay, self.schedule]
         averaging = [self.swa_start, self.swa_lr]

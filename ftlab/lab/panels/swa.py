@@ -6,7 +6,7 @@ from typing import Any
 
 from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Number, Panel
+from ftlab.lab.panels.base import Panel
 from ftlab.lab.plots.swa import averaging_sheet
 from ftlab.recipe import Recipe
 from ftlab.schedules import LRSchedule, preview
@@ -26,18 +26,9 @@ class SWAPanel(Panel):
         recipe = Recipe() if recipe is None else recipe
         self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         latest = recipe.epochs - (0.5 if steps_per_epoch > 1 else 1)
-        self.swa_start = fields.swa_start(recipe, latest, step=0.25)
-        self.swa_lr = fields.swa_lr(recipe)
-        self.swa_anneal_steps = Number(
-            "swa_anneal_steps",
-            "anneal steps",
-            recipe.swa_anneal_steps,
-            0,
-            2 * steps_per_epoch,
-            integer=True,
-            help="updates over which the rates move to the flat rate; 0: at once",
-        )
-        self.layer_decay = fields.layer_decay(recipe)
+        self.swa_start, self.swa_lr = fields.averaging(recipe, latest, step=0.25)
+        self.swa_anneal_steps = fields.number(recipe, "swa_anneal_steps", high=2 * steps_per_epoch)
+        self.layer_decay = fields.number(recipe, "layer_decay", step=0.01)
         self.log_axis = fields.log_axis()
         averaging = [self.swa_start, self.swa_lr, self.swa_anneal_steps]
         super().__init__(recipe, [*averaging, self.layer_decay, self.log_axis])

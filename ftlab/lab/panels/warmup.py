@@ -19,6 +19,7 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
     for name, factor in SCHEDULES.items()
 }
 """The arguments that each schedule takes, with their defaults."""
+OWN = ("num_cycles", "restarts", "power", "end_factor", "timescale")
 
 
 class WarmupPanel(Panel):
@@ -53,69 +54,14 @@ class WarmupPanel(Panel):
         if recipe.schedule == "cosine_with_restarts":  # there, num_cycles counts the falls
             first |= {"restarts": first["num_cycles"], "num_cycles": 0.5}
         decay = first["decay_steps"]
-        self.schedule = fields.schedule(recipe)
+        self.schedule = fields.choice(recipe, "schedule", SCHEDULES)
         self.gallery = Switch("gallery", "show every schedule", gallery, help="all of them, or the chosen one alone")
         self.warmup, self.warmup_steps = fields.warmup(recipe, total)
         first_epochs = 1 if recipe.swa_start is None else int(recipe.swa_start) + 1
-        self.epochs = fields.epochs(recipe, first_epochs)
-        self.lr = fields.lr(recipe)
-        self.num_cycles = Number(
-            "num_cycles",
-            "waves (cosine)",
-            first["num_cycles"],
-            0.1,
-            4,
-            step=0.1,
-            help="num_cycles of cosine: whole waves; 0.5 falls once, 1 falls and rises again",
-        )
-        self.restarts = Number(
-            "restarts",
-            "falls (restarts)",
-            first["restarts"],
-            1,
-            6,
-            integer=True,
-            help="num_cycles of cosine_with_restarts: how many times the rate falls from the top",
-        )
-        self.power = Number(
-            "power",
-            "power",
-            first["power"],
-            0.25,
-            4,
-            step=0.25,
-            help="of polynomial: 1 is a straight line, more falls early, less falls late",
-        )
-        self.end_factor = Number(
-            "end_factor",
-            "end factor",
-            first["end_factor"],
-            0,
-            1,
-            step=0.05,
-            help="of polynomial and warmup_stable_decay: last rate as a share of the full one",
-        )
-        self.timescale = Number(
-            "timescale",
-            "timescale",
-            first["timescale"],
-            1,
-            200,
-            integer=True,
-            optional="own scale",
-            start=27,
-            help="of inverse_sqrt, in steps: three times as much after the warm-up halves the rate; "
-            "off: the length of the warm-up",
-        )
-        self.decay = Number(
-            "decay",
-            "decay (share)",
-            decay if isinstance(decay, float) else 0.2,
-            0,
-            0.99,
-            step=0.01,
-            help="of warmup_stable_decay: share of the run over which the rate falls at the end",
-        )
+        self.epochs, self.lr = fields.number(recipe, "epochs", low=first_epochs), fields.number(recipe, "lr")
+        own = {name: fields.argument(name, first[name]) for name in OWN}
+        self.num_cycles, self.restarts, self.power, self.end_factor, self.timescale = own.values()
+        self.decay = fields.argument("decay", decay if isinstance(decay, float) else 0.2)
         self.decay_steps = Number(
             "decay_steps",
             "decay steps",
@@ -131,8 +77,7 @@ class WarmupPanel(Panel):
             "decay_type", "shape of the decay", first["decay_type"], DECAY_TYPES, help="of warmup_stable_decay"
         )
         everywhere = [self.schedule, self.gallery, self.warmup, self.warmup_steps, self.epochs, self.lr]
-        own = [self.num_cycles, self.restarts, self.power, self.end_factor, self.timescale]
-        super().__init__(recipe, [*everywhere, *own, self.decay, self.decay_steps, self.decay_type])
+        super().__init__(recipe, [*everywhere, *own.values(), self.decay, self.decay_steps, self.decay_type])
 
     def controls_of(self, schedule: str) -> dict[str, list[Number | Choice]]:
         """Return the controls of each argument that a schedule takes: {argument: controls}."""

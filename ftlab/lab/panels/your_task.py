@@ -10,7 +10,7 @@ from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
 from ftlab.lab.plots.your_task import plan_sheet
-from ftlab.recipe import Recipe
+from ftlab.recipe import ABOUT, Recipe
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, num_layers_of, preview
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class YourTaskPanel(Panel):
     """Say how many rows you have and which model you take; set every technique; see what the run will be.
 
     Above, every layer's rate by step, from `ftlab.preview`, so what you see is what `fit` applies; below, how many
-    steps an epoch, the warm-up, the wait between looks and the averaging take. `command` trains the same in a terminal.
-    data: your data, for its name and the rows of a training part; default: those of `passages`. num_layers: only for a
+    steps an epoch, the warm-up, the wait between evaluations and the averaging take. `command` trains the same in a
+    terminal. data: your data, for its name and the rows of a training part; default: those of `passages`. num_layers: only for a
     model that is not known here. Raises RecipeError for a recipe that does not fit these rows and this model.
     """
 
@@ -43,52 +43,15 @@ class YourTaskPanel(Panel):
             integer=True,
             help="texts in the training part, three fifths of all with five folds; no field of a recipe",
         )
-        self.model = Choice(
-            "model", "model", recipe.model, tuple(self.depths), help="decides how many layers there are"
-        )
-        self.batch_size = Number(
-            "batch_size",
-            "batch size",
-            recipe.batch_size,
-            1,
-            256,
-            integer=True,
-            help="texts in one forward and backward pass",
-        )
-        self.gradient_accumulation_steps = Number(
-            "gradient_accumulation_steps",
-            "accumulation",
-            recipe.gradient_accumulation_steps,
-            1,
-            64,
-            integer=True,
-            help="batches whose gradients make one step",
-        )
-        self.epochs = fields.epochs(recipe)
-        self.lr = fields.lr(recipe)
-        self.layer_decay = fields.layer_decay(recipe)
+        self.model = Choice("model", "model", recipe.model, tuple(self.depths), help=ABOUT["model"].help)
+        self.batch_size = fields.number(recipe, "batch_size")
+        self.gradient_accumulation_steps = fields.number(recipe, "gradient_accumulation_steps")
+        self.epochs, self.lr = fields.number(recipe, "epochs"), fields.number(recipe, "lr")
+        self.layer_decay = fields.number(recipe, "layer_decay", step=0.01)
         self.warmup, self.warmup_steps = fields.warmup(recipe, self.total_steps)
-        self.reinit_layers = Number(
-            "reinit_layers",
-            "fresh layers",
-            recipe.reinit_layers,
-            0,
-            max(recipe.reinit_layers, depth or 0),
-            integer=True,
-            help="top layers that start from a fresh initialisation, 0: off",
-        )
-        self.swa_start = fields.swa_start(recipe, self.latest_start)
-        self.eval_every = Number(
-            "eval_every",
-            "look every",
-            recipe.eval_every,
-            1,
-            1000,
-            integer=True,
-            optional="x steps",
-            start=10,
-            help="steps between looks at the validation part, besides the ends of epochs; off: only these",
-        )
+        self.reinit_layers = fields.number(recipe, "reinit_layers", high=max(recipe.reinit_layers, depth or 0))
+        self.swa_start, _ = fields.averaging(recipe, self.latest_start)
+        self.eval_every = fields.number(recipe, "eval_every", start=10)
         self.log_axis = fields.log_axis()
         self.preview(recipe)  # refuses one that does not fit these rows, which the ranges would change in silence
         size = [self.rows, self.model, self.batch_size, self.gradient_accumulation_steps, self.epochs]
@@ -119,7 +82,7 @@ class YourTaskPanel(Panel):
         return command(self.recipe, data=self.data_name, seed=self.recipe.seed)
 
     def adapt(self) -> None:
-        """Keep warm-up, averaging and fresh layers inside the run and the model."""
+        """Keep warm-up, averaging and re-initialised layers inside the run and the model."""
         self.warmup_steps.set_range(0, self.total_steps)
         first, latest = self.swa_start.default, self.latest_start
         if first is not None and round(first * self.steps_per_epoch) < self.total_steps:
@@ -144,21 +107,22 @@ class YourTaskPanel(Panel):
     def spans(self, schedule: LRSchedule, recipe: Recipe) -> dict[str, tuple[int, str]]:
         """Return what the steps are spent on: {name: (steps, note)}."""
         epoch, total, every = schedule.steps_per_epoch, schedule.total_steps, recipe.eval_every
-        looks = recipe.epochs if every is None else total // every + recipe.epochs - total // math.lcm(every, epoch)
+        often = 0 if every is None else total // every - total // math.lcm(every, epoch)
+        evaluations, wait = recipe.epochs + often, min(every or epoch, epoch)
         averaged = 0 if schedule.swa_step is None else total - schedule.swa_step
         times = f" x {recipe.gradient_accumulation_steps}" if recipe.gradient_accumulation_steps > 1 else ""
         return {
             "whole run": (total, f"{total:,} = {recipe.epochs} x {epoch:,}"),
             "one epoch": (epoch, f"{epoch:,} ({self.rows.value:,} rows / {recipe.batch_size}{times})"),
             "warm-up": (schedule.warmup_steps, f"{schedule.warmup_steps:,} ({schedule.warmup_steps / total:.0%})"),
-            "between looks": (min(every or epoch, epoch), f"{min(every or epoch, epoch):,} at most ({looks:,} looks)"),
+            "between evaluations": (wait, f"{wait:,} at most ({evaluations:,} evaluations)"),
             "averaged": (averaged, f"{averaged:,} ({averaged / total:.0%})"),
         }
 
     def heading(self, recipe: Recipe) -> str:
-        """Say how many layers start afresh."""
+        """Say how many layers are re-initialised."""
         depth = self.depths[recipe.model]
-        return f"The run in steps; {recipe.reinit_layers} of {depth} layers start afresh"
+        return f"The run in steps; {recipe.reinit_layers} of {depth} layers re-initialised"
 
     def picture(self, recipe: Recipe) -> Sheet:
         """Describe every layer's rate and what the steps are spent on."""

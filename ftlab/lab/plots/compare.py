@@ -49,10 +49,10 @@ def plot_sweep(
             for label, v in curves.items() if len(v)]  # fmt: skip
     heading = title or f"{unit} by {x_label}"
     sentence = f"{heading}: {'; '.join(ends) or 'nothing yet'}."
-    looks = [(GREY, "5 3", "square"), (BLUE, "", "dot"), (ORANGE, "2 2", "triangle"), (INK, "7 2", "diamond")]
+    styles = [(GREY, "5 3", "square"), (BLUE, "", "dot"), (ORANGE, "2 2", "triangle"), (INK, "7 2", "diamond")]
     x, lines = np.asarray(settings, dtype=np.float64), []
     for i, (label, values) in enumerate(curves.items()):
-        colour, dash, marker = looks[i % len(looks)]
+        colour, dash, marker = styles[i % len(styles)]
         y = np.asarray(values, dtype=np.float64)
         lines.append(Line(label, x[: len(y)], y, colour, dash, marker=marker))
     low, high = float(x.min()), float(x.max())
@@ -65,10 +65,10 @@ def plot_sweep(
 def plot_by_step(curves: Mapping[str, np.ndarray], *, title: str, y_label: str, first: int = 1) -> Picture:
     """Draw up to four curves over the steps: {label: (steps,)}; the first point stands at step `first`."""
     parts = [f"{name}: {number(c[0])} at first, {number(c[-1])} at last" for name, c in curves.items()]
-    looks = [(ORANGE, "", 2.2), (BLUE, "7 2.5", 2.2), (GREY, "2 2.5", 1.8), (INK, "9 3 2 3", 1.4)]
+    styles = [(ORANGE, "", 2.2), (BLUE, "7 2.5", 2.2), (GREY, "2 2.5", 1.8), (INK, "9 3 2 3", 1.4)]
     lines = [
-        Line(name, first + np.arange(len(curve)), np.asarray(curve, dtype=np.float64), *look)
-        for look, (name, curve) in zip(looks, curves.items(), strict=False)
+        Line(name, first + np.arange(len(curve)), np.asarray(curve, dtype=np.float64), *style)
+        for style, (name, curve) in zip(styles, curves.items(), strict=False)
     ]
     end = max(first + len(curve) - 1 for curve in curves.values())
     axes = {"x": Axis("optimizer step", 0, max(1, end), whole=True), "y": Axis(low=0)}
@@ -81,7 +81,7 @@ def plot_by_layer(layers: Sequence[str], series: Mapping[str, Sequence[float]], 
 
     layers: names from the embeddings up to the head. series: {label: one value a layer}.
     """
-    looks = [(BLUE, "", "dot"), (ORANGE, "6 3", "square"), (INK, "2 2.5", "triangle"), (GREY, "9 3 2 3", "diamond")]
+    styles = [(BLUE, "", "dot"), (ORANGE, "6 3", "square"), (INK, "2 2.5", "triangle"), (GREY, "9 3 2 3", "diamond")]
     parts = [
         f"{label}: {number(values[0])} ({layers[0]}) to {number(values[-2])} ({layers[-2]}), "
         f"{number(values[-1])} ({layers[-1]})"
@@ -89,7 +89,7 @@ def plot_by_layer(layers: Sequence[str], series: Mapping[str, Sequence[float]], 
     ]
     rows = np.arange(len(layers) - 1, -1, -1.0)
     lines = []
-    for (label, values), (colour, dash, marker) in zip(series.items(), looks, strict=False):
+    for (label, values), (colour, dash, marker) in zip(series.items(), styles, strict=False):
         values = np.asarray(values, dtype=np.float64)
         # The head is no further step of the same stair, so no line leads to it.
         x, y = np.insert(values, len(values) - 1, np.nan), np.insert(rows, len(rows) - 1, np.nan)

@@ -27,7 +27,7 @@ def plot_looks(history: History) -> Picture:
     at_end = (step % history.steps_per_epoch == 0) | (step == history.total_steps)
     order = np.argsort(-score if history.higher_is_better else score, kind="stable")
     best, ends = order[:1], np.flatnonzero(at_end)
-    sentence = f"{len(step)} looks: best validation {metric} {score[best[0]]:.3f} after step {step[best[0]]}."
+    sentence = f"{len(step)} evaluations: best validation {metric} {score[best[0]]:.3f} after step {step[best[0]]}."
     if len(ends):  # an interrupted run may have none
         i = next(i for i in order if at_end[i])
         sentence += f" Of the {len(ends)} at the ends of epochs the best is {score[i]:.3f} after step {step[i]}."
@@ -47,7 +47,7 @@ def plot_looks(history: History) -> Picture:
         Chart("Close-up", [Line("", *_xy(line)) for line in lines], note="from the first epoch on", marks=marks,
               **close, height=210),
     ]  # fmt: skip
-    return draw(Sheet(charts, "validation score at every look, and at the ends of epochs", sentence, columns=2))
+    return draw(Sheet(charts, "validation score at every evaluation, and at the ends of epochs", sentence, columns=2))
 
 
 def _xy(line: Line) -> tuple:
@@ -65,21 +65,21 @@ def plot_luck(
     curves: {label: (numbers of evaluations, optimism)}; one of at most 12 points is drawn as dots. marks: {label:
     number of evaluations}, as vertical lines.
     """
-    parts = [f"{name}: {number(float(y[-1]))} with {number(x[-1])} looks" for name, (x, y) in curves.items()]
-    looks = [(BLUE, "", "diamond"), (ORANGE, "6 3", "square"), (GREY, "9 3 2 3", "triangle"), (INK, "2 2.5", "dot")]
+    parts = [f"{name}: {number(float(y[-1]))} with {number(x[-1])} evaluations" for name, (x, y) in curves.items()]
+    styles = [(BLUE, "", "diamond"), (ORANGE, "6 3", "square"), (GREY, "9 3 2 3", "triangle"), (INK, "2 2.5", "dot")]
     lines = []
     for i, (name, (x, y)) in enumerate(curves.items()):
-        colour, dash, marker = looks[i % len(looks)]
+        colour, dash, marker = styles[i % len(styles)]
         few = len(x) <= 12
-        look = {"width": 0, "marker": marker} if few else {"dash": dash, "width": 2}
-        lines.append(Line(name, np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), colour, **look))
+        style = {"width": 0, "marker": marker} if few else {"dash": dash, "width": 2}
+        lines.append(Line(name, np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), colour, **style))
     ends = min(line.x.min() for line in lines) / 1.1, max(line.x.max() for line in lines) * 1.02
     heights = np.concatenate([line.y for line in lines])
     axes = {"x": Axis("number of evaluations k", *ends, log=True),
             "y": Axis(low=min(0.0, heights.min()), high=1.06 * heights.max() or 1.0)}  # fmt: skip
     chart = Chart("Optimism", lines, marks=[Mark(x, name) for name, x in (marks or {}).items()],
                   note=f"of the best of k evaluations ({unit})", **axes, height=220)  # fmt: skip
-    return draw(Sheet([chart], "optimism of the best score by number of looks", "; ".join(parts) + "."))
+    return draw(Sheet([chart], "optimism of the best score by number of evaluations", "; ".join(parts) + "."))
 
 
 def plot_choices(
@@ -95,7 +95,7 @@ def plot_choices(
     the labels; those are drawn with bars.
     """
     half_widths = half_widths or {}
-    parts = [f"{name}: {np.asarray(y)[-1]:+.4f} with {looks[-1]} looks" for name, y in changes.items()]
+    parts = [f"{name}: {np.asarray(y)[-1]:+.4f} with {looks[-1]} evaluations" for name, y in changes.items()]
     styles = [(BLUE, "", "dot"), (ORANGE, "6 3", "diamond"), (GREY, "2 2.5", "square"), (INK, "9 3 2 3", "triangle")]
     lines = [Line("", np.array([-0.5, len(looks) - 0.5]), np.zeros(2), INK, width=1)]
     for i, (name, y) in enumerate(changes.items()):
@@ -109,4 +109,4 @@ def plot_choices(
         lines.append(Line(name, at, y, colour, dash, marker=marker))
     axis = Axis("evaluations to choose from", names=[str(k) for k in looks])
     chart = Chart(f"Change in {unit}", lines, note="of the checkpoint chosen, against the last one", x=axis, height=240)
-    return draw(Sheet([chart], "change of the chosen score by number of looks", "; ".join(parts) + "."))
+    return draw(Sheet([chart], "change of the chosen score by number of evaluations", "; ".join(parts) + "."))

@@ -29,12 +29,12 @@ def plot_gradient_noise(noises: Mapping[str, GradientNoise]) -> Picture:
         f"noise scale {_scale(n.b_simple)}"
         for label, n in noises.items()
     ]
-    looks = [(BLUE, "dot", "6 3"), (ORANGE, "square", "9 3 2 3"), (INK, "triangle", "2 2.5")]
+    styles = [(BLUE, "dot", "6 3"), (ORANGE, "square", "9 3 2 3"), (INK, "triangle", "2 2.5")]
     reach = max(n.batch_sizes[-1] for n in noises.values())
     shown = [n.b_simple for n in noises.values() if n.b_simple < 64 * reach]  # a scale further off has no place
     start, end = min(n.batch_sizes[0] for n in noises.values()), 1.3 * max([reach, *shown])
     lines = []
-    for (label, n), (colour, marker, dash) in zip(noises.items(), looks, strict=False):
+    for (label, n), (colour, marker, dash) in zip(noises.items(), styles, strict=False):
         sizes = np.geomspace(n.batch_sizes[0], end, 50)
         at, law = np.asarray(n.batch_sizes, dtype=np.float64), max(n.noise, 1e-300) / sizes
         lines.append(Line(f"{label}: law tr(Σ) / B", sizes, law, colour, dash, 1.4))

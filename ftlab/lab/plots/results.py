@@ -54,7 +54,7 @@ def plot_few_samples(
     """
     failed = np.asarray(failed, dtype=bool)
     names, sizes = list(cells["name"].unique()), sorted(cells["n_train"].dropna().unique())
-    looks = [(GREY, "dot"), (BLUE, "square"), (ORANGE, "triangle"), (INK, "diamond"), (BLUE, "circle"),
+    styles = [(GREY, "dot"), (BLUE, "square"), (ORANGE, "triangle"), (INK, "diamond"), (BLUE, "circle"),
              (ORANGE, "diamond")]  # fmt: skip
     scores = cells["score"].to_numpy(dtype=np.float64)
     known = scores[np.isfinite(scores)]
@@ -63,7 +63,7 @@ def plot_few_samples(
     ends = np.array([-0.5, max(1, len(sizes)) - 0.5])
     lines.append(Line("guessing", ends, np.full(2, guessing), INK, "4 3", 1.0))
     for i, name in enumerate(names):
-        colour, marker = looks[i % len(looks)]
+        colour, marker = styles[i % len(styles)]
         for place, size in enumerate(sizes):
             here = ((cells["name"] == name) & (cells["n_train"] == size)).to_numpy()
             if not here.any():

@@ -120,10 +120,10 @@ def plot_valley(
     low, high = seen.min(axis=0), seen.max(axis=0)
     pad = 0.12 * (high - low) + 1e-9
     low, high = low - pad, high + pad
-    looks = zip([(GREY, "dot"), (ORANGE, "square"), (BLUE, "diamond")], paths.items(), strict=False)
+    styles = zip([(GREY, "dot"), (ORANGE, "square"), (BLUE, "diamond")], paths.items(), strict=False)
     lines = [
         Line(label, *path.T, colour, "", 0.9, 0.7, marker=marker, note=f"{len(path)} steps")
-        for (colour, marker), (label, path) in looks
+        for (colour, marker), (label, path) in styles
     ]
     axes = {"x": Axis("first weight", low[0], high[0]), "y": Axis(low=low[1], high=high[1])}
     chart = Chart("Second weight", lines, note="by the first, in a long valley of the loss", **axes, height=330,
@@ -135,8 +135,8 @@ def plot_valley(
     height = loss(*grid)
     levels = height.min() + (height.max() - height.min()) * np.linspace(0.002, 1, 14) ** 2.5
     axes.contour(*grid, height, levels=np.unique(levels), colors="black", alpha=0.22, linewidths=0.8)
-    looks = zip([(BLUE, "*"), (ORANGE, "P"), (INK, "X")], points.items(), strict=False)
-    for (colour, marker), (label, point) in looks:
+    styles = zip([(BLUE, "*"), (ORANGE, "P"), (INK, "X")], points.items(), strict=False)
+    for (colour, marker), (label, point) in styles:
         axes.plot(*point, marker, color=colour[0], markersize=14, markeredgecolor="white", label=label, zorder=5)
     if points:
         axes.legend(axes.lines[-len(points) :], list(points), fontsize=8, framealpha=0.8, edgecolor="none")
@@ -149,14 +149,14 @@ def plot_toy_averages(
     """Draw losses by step on a logarithmic axis, and below them distances: {label: (len(steps),)} each."""
     parts = [f"{label}: loss {number(values[-1])} at the end" for label, values in losses.items()]
     parts += [f"{label}: distance {number(values[-1])} at the end" for label, values in distances.items()]
-    looks = [(GREY, "", 1.0), (BLUE, "", 2.2), (ORANGE, "5 3", 1.8)]
+    styles = [(GREY, "", 1.0), (BLUE, "", 2.2), (ORANGE, "5 3", 1.8)]
 
-    def lines(values: Mapping[str, np.ndarray], looks: Sequence[tuple]) -> list[Line]:
-        return [Line(n, steps, v, *look) for look, (n, v) in zip(looks, values.items(), strict=False)]
+    def lines(values: Mapping[str, np.ndarray], styles: Sequence[tuple]) -> list[Line]:
+        return [Line(n, steps, v, *style) for style, (n, v) in zip(styles, values.items(), strict=False)]
 
     x = Axis("optimizer step", 0, max(1.0, float(steps[-1])), whole=True)
     charts = [
-        Chart("Loss", lines(losses, looks), x=x, y=Axis(log=True), height=150),
-        Chart("Distance", lines(distances, looks[1:]), note="from the live weights", x=x, y=Axis(low=0), height=120),
+        Chart("Loss", lines(losses, styles), x=x, y=Axis(log=True), height=150),
+        Chart("Distance", lines(distances, styles[1:]), note="from the live weights", x=x, y=Axis(low=0), height=120),
     ]
     return draw(Sheet(charts, "losses and distances by step of a toy", "; ".join(parts) + ".", share="x"))

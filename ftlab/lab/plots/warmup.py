@@ -37,8 +37,8 @@ def gallery_sheet(schedules: Mapping[str, LRSchedule], chosen: str = "", columns
     and a pointer before its name."""
     charts, sentences = [], []
     for name, schedule in schedules.items():
-        look = (ORANGE, "", 3.0) if name == chosen else (BLUE, "", 1.8)
-        line = Line("", schedule.steps, schedule.lr[:, -2], *look)
+        style = (ORANGE, "", 3.0) if name == chosen else (BLUE, "", 1.8)
+        line = Line("", schedule.steps, schedule.lr[:, -2], *style)
         title = f"▶ {name}" if name == chosen else name
         chart = rates_chart(schedule, [line], title=title, note="", height=95)
         charts.append(replace(chart, marks=(), x=replace(step_axis(schedule, "step"), ticks={})))
@@ -62,7 +62,7 @@ def plot_first_steps(runs: Mapping[str, Sequence[Run]], steps: int = 50) -> Pict
 
     Each run is a thin line, the median over a label's runs a thick one; the norm is that before clipping.
     """
-    looks = [(ORANGE, "7 2.5"), (BLUE, ""), (GREY, "2 2.5")]
+    styles = [(ORANGE, "7 2.5"), (BLUE, ""), (GREY, "2 2.5")]
     columns = {"loss": {}, "grad_norm": {}}
     for label, group in runs.items():
         for column, table in columns.items():
@@ -80,10 +80,10 @@ def plot_first_steps(runs: Mapping[str, Sequence[Run]], steps: int = 50) -> Pict
     charts = []
     for column, title in {"loss": "Loss", "grad_norm": "Gradient norm"}.items():
         lines = []
-        for look, (label, rows) in zip(looks, columns[column].items(), strict=False):
+        for style, (label, rows) in zip(styles, columns[column].items(), strict=False):
             at = np.arange(rows.shape[1])
-            lines += [Line("", at, row, *look, 0.9, 0.45) for row in rows]
-            lines.append(Line(label, at, np.nanmedian(rows, axis=0), *look, 2.6))
+            lines += [Line("", at, row, *style, 0.9, 0.45) for row in rows]
+            lines.append(Line(label, at, np.nanmedian(rows, axis=0), *style, 2.6))
         longest = max(rows.shape[1] for rows in columns[column].values())
         marks = [Mark(step, "warm-up ends" if len(ends) == 1 else "") for step in ends if step < longest]
         axes = {"x": Axis("optimizer step", 0, max(1, longest - 1), whole=True), "y": Axis(log=column == "grad_norm")}

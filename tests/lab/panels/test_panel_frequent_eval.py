@@ -95,7 +95,7 @@ def test_the_words_say_which_look_wins_and_by_how_much():
     seen = panel.example(panel.recipe)
     label = ElementTree.fromstring(f"<div>{panel.svg}</div>")[0].get("aria-label")
     assert label == panel.describe(seen) == panel.figure(panel.recipe).sentence
-    assert label.startswith("14 looks.") and f"after step {seen.steps[seen.kept]}" in label
+    assert label.startswith("14 evaluations.") and f"after step {seen.steps[seen.kept]}" in label
     assert 0 < seen.kept < 13, "the example teaches more when the last look does not win"
 
 
@@ -110,7 +110,7 @@ def test_the_code_names_the_fields_and_not_the_noise():
 @pytest.mark.parametrize(
     "values, words",
     [
-        ({"eval_every": 0}, "eval_every: 0 .*whole numbers 1 to 100, or None"),
+        ({"eval_every": 0}, "eval_every: 0 .*whole numbers 1 to 1000, or None"),
         ({"eval_every": 2.5}, "eval_every: 2.5"),
         ({"patience": 0}, "patience: 0 .*whole numbers 1 to 60, or None"),
         ({"noise": -0.01}, "noise: -0.01 .*0 to 0.05"),

@@ -59,7 +59,7 @@ def test_the_figure_says_which_layers_are_fresh(minilm, shown, n):
     minilm.set(reinit_layers=n, shown=shown)
     figure = minilm.figure(minilm.recipe)
     assert figure.png().startswith(b"\x89PNG")
-    assert f"({ {0: 0.0, 2: 16.3, 6: 47.5}[n] }%) start afresh" in describe(figure)
+    assert f"({ {0: 0.0, 2: 16.3, 6: 47.5}[n] }%) re-initialised" in describe(figure)
     picture = ElementTree.fromstring(minilm.svg)
     fresh = [f"layer.{i}" for i in range(6 - n, 6)] + ["pooler"] * (n > 0)
     assert all(name in picture.get("aria-label") for name in fresh if shown != "LayerNorm scale" or name != "pooler")

@@ -70,7 +70,7 @@ def test_the_counts_are_those_of_a_real_run(changes, monkeypatch):
     plan = {"eval_every": recipe.eval_every, "steps_per_epoch": panel.steps_per_epoch, "total_steps": panel.total_steps}
     looks = sum(is_evaluation_step(step, **plan) for step in range(1, panel.total_steps + 1))
     spans = panel.spans(panel.preview(panel.recipe), panel.recipe)
-    assert f"({looks} looks)" in spans["between looks"][1]
+    assert f"({looks} evaluations)" in spans["between evaluations"][1]
     averaged = 0 if run.history.swa_step is None else run.history.total_steps - run.history.swa_step
     assert spans["averaged"][0] == averaged and spans["whole run"][0] == len(run.history)
 
@@ -95,9 +95,9 @@ def test_the_command_trains_the_same_recipe(recipe):
 
 def test_a_model_decides_how_many_layers_there_are():
     panel = YourTaskPanel(ALL)
-    assert "The run in steps; 2 of 6 layers start afresh" in texts(panel)
+    assert "The run in steps; 2 of 6 layers re-initialised" in texts(panel)
     panel.model.value = "roberta-large"
-    assert "The run in steps; 2 of 24 layers start afresh" in texts(panel)
+    assert "The run in steps; 2 of 24 layers re-initialised" in texts(panel)
     panel.reinit_layers.value = 20
     panel.model.value = "minilm"
     assert panel.reinit_layers.value == 6 and panel.recipe.reinit_layers == 6

@@ -42,7 +42,7 @@ def test_looks_between_epochs_stand_beside_those_at_their_ends():
     assert every.x.tolist() == [9, 18, 27, 36, 45, 54, 63, 72, 81]
     assert ends.x.tolist() == [27, 54, 81] and ends.y.tolist() == [0.5, 0.45, 0.48]
     assert best.x.tolist() == [45] and best.y.tolist() == [0.3] and best.note == "0.300"
-    assert "9 looks: best validation RMSE 0.300 after step 45" in figure.sentence
+    assert "9 evaluations: best validation RMSE 0.300 after step 45" in figure.sentence
     assert "Of the 3 at the ends of epochs the best is 0.450 after step 54." in figure.sentence
     assert close.y.low < 0.3 and 0.5 < close.y.high < 0.6, "the close-up begins with the end of the first epoch"
 
