@@ -19,8 +19,9 @@ from ftlab.checks import real, whole
 from ftlab.data import Data
 from ftlab.errors import RecipeError
 from ftlab.history import History
+from ftlab.models.rng import seeded
 from ftlab.recipe import Recipe
-from ftlab.trainer import Job, prepare, seeded
+from ftlab.trainer import Job, prepare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,7 @@ def find_lr(
     job = prepare(recipe, data, fold)
     job.history.total_steps = len(rates)
     start_loss = _loss_before_training(job)
-    with seeded(recipe.seed):
+    with seeded(recipe.seed) as job.random:
         try:
             status = _raise_the_rate(job, rates, smoothing, start_loss)
         except KeyboardInterrupt:
