@@ -22,7 +22,7 @@ DOORS = {
     "pickle": set(), "cPickle": set(), "dill": set(), "cloudpickle": set(), "joblib": set(), "shelve": set(),
     "marshal": set(), "code": set(), "codeop": set(), "runpy": set(), "imp": set(),
     # model_card writes a model card, schedules looks into the cache: neither asks the network.
-    "huggingface_hub": {"hub", "builtin", "model_card", "schedules"}, "pooch": {"builtin"},
+    "huggingface_hub": {"hub", "builtin", "load", "model_card", "schedules"}, "pooch": {"builtin", "hub"},
 }  # fmt: skip
 # Calls by their last name; `model.eval()` is torch's, and has no argument.
 FORBIDDEN = {

@@ -29,6 +29,7 @@ from tests.study.helpers import logged, make, start, trained, untimed, where
 pytestmark = [
     pytest.mark.database,
     pytest.mark.slow,
+    pytest.mark.fault("a study on a database server"),
     pytest.mark.skipif(os.name != "posix", reason="the servers are started the POSIX way"),
 ]
 PASSWORD = "s3cr3t%40/{x}"  # as it is written in an address: @ is %40
