@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import ftlab as ft
-from ftlab.study import plan
+from ftlab.study import Cell, plan
 from ftlab.study.cells import write_lines
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
@@ -24,10 +24,11 @@ def main(studies: list[str]) -> None:
     records = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()] if FILE.exists() else []
     known = {tuple(record[name] for name in PLACE) for record in records}
     loaded: dict[str, ft.Data] = {}
-    for study, cell in plan.cells("confirm", frozen):
+    whole = [("passages, all rows", Cell("", ft.Recipe(), fold)) for fold in range(5)]  # where the first design stands
+    for study, cell in [*whole, *plan.cells("confirm", frozen)]:
         if studies and study not in studies:
             continue
-        name = study.split()[0] if study.split()[0] in plan.LENGTHS else "passages"
+        name = next((name for name in plan.LENGTHS if study.startswith(name)), "passages")
         sample = cell.sample if cell.n_train is None or cell.sample is not None else cell.recipe.seed
         place = (name, cell.rows, cell.split, cell.fold, cell.n_train, sample)
         if place in known:

@@ -198,7 +198,7 @@ def _rotten_tomatoes() -> Table:
 
 
 def _rotten_tomatoes_from_hub() -> pd.DataFrame:
-    """Return the hub's three parts as one frame: text, label (the class's name), split (the part's name)."""
+    """Return the hub's three sets as one frame: text, label (the class's name), split (the set's name)."""
     import datasets
     from huggingface_hub import HfApi
 
@@ -209,7 +209,7 @@ def _rotten_tomatoes_from_hub() -> pd.DataFrame:
     except Exception:  # which class it is depends on huggingface_hub's version; each means out of reach
         datasets.config.HF_HUB_OFFLINE = True
     try:
-        parts = datasets.load_dataset(ROTTEN_TOMATOES)
+        sets = datasets.load_dataset(ROTTEN_TOMATOES)
     except Exception as error:
         raise DataError(
             f"rotten_tomatoes could not be fetched from the Hugging Face hub ({error}). On a machine with a "
@@ -219,8 +219,8 @@ def _rotten_tomatoes_from_hub() -> pd.DataFrame:
     finally:
         datasets.config.HF_HUB_OFFLINE = offline
     frames = [
-        part.to_pandas().assign(label=part.features["label"].int2str(list(part["label"])), split=split)
-        for split, part in parts.items()
+        rows.to_pandas().assign(label=rows.features["label"].int2str(list(rows["label"])), split=split)
+        for split, rows in sets.items()
     ]
     return pd.concat(frames, ignore_index=True)
 

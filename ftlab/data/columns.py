@@ -177,7 +177,7 @@ def converted(table: Table, text: str, target: str, targets: np.ndarray | None) 
     frame = table.frame
     if not table.as_text:
         return frame
-    done = {text: frame[text], target: frame[target] if targets is None else targets}
+    done = {text: frame[text].tolist(), target: frame[target].tolist() if targets is None else targets}
     return pd.DataFrame({name: done[name] if name in done else as_numbers(frame[name]) for name in frame})
 
 

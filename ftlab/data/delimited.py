@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -53,28 +53,45 @@ def read_delimited(path: Path) -> Table:
 
 
 def _read_csv(path: Path) -> list[Record]:
-    records = _records(path, ",")
-    _check_widths(path, ",", records)
-    _check_swallowed(path, ",", records)
+    """Read comma-separated rows, with spaces before the quotes or without."""
+    problem: DataError | None = None
+    records: list[Record] = []
+    try:
+        records = _checked(path, ",")
+    except DataError as error:
+        problem = error
+    if problem or any(field.startswith(' "') for record in records for field in record.fields):
+        with suppress(DataError):
+            return _checked(path, ",", skipinitialspace=True)
+    if problem:
+        raise problem
     return records
 
 
 def _read_tsv(path: Path) -> list[Record]:
     """Read tab-separated rows without quoting, or with it if the whole file shows that it was written so."""
-    plain = _records(path, "\t", csv.QUOTE_NONE)
+    plain = _records(path, "\t", quoting=csv.QUOTE_NONE)
     if not any(field.startswith('"') for record in plain for field in record.fields):
         _check_widths(path, "\t", plain)
         return plain  # the same either way
     try:
-        quoted = _records(path, "\t")
-        _check_widths(path, "\t", quoted)
-        _check_swallowed(path, "\t", quoted)
+        quoted = _checked(path, "\t")
     except DataError:
+        if all(field.startswith('"') for field in plain[0].fields):
+            raise  # names in quotes: it was written with quoting, and badly
         _check_widths(path, "\t", plain)
         return plain
     if len(quoted) < len(plain) or any(len(record.fields) != len(plain[0].fields) for record in plain):
         return quoted  # line ends or tabs in texts
     return quoted if _shows_quoting(plain) else plain
+
+
+def _checked(path: Path, delimiter: str, **dialect: Any) -> list[Record]:
+    """Return the records of a file with quoting. Raises DataError where it was not written so."""
+    records = _records(path, delimiter, **dialect)
+    _check_widths(path, delimiter, records)
+    _check_swallowed(path, delimiter, records)
+    return records
 
 
 def _shows_quoting(plain: Sequence[Record]) -> bool:
@@ -95,12 +112,12 @@ def _contains(field: str, marks: str) -> bool:
     return any(mark in inner for mark in marks)
 
 
-def _records(path: Path, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> list[Record]:
+def _records(path: Path, delimiter: str, **dialect: Any) -> list[Record]:
     """Return the records of a file, without lines that hold nothing. Raises DataError for quotes that do not close."""
     records: list[Record] = []
     first = 1
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True, **dialect)
         try:
             for fields in reader:
                 if any(fields):
@@ -115,7 +132,7 @@ def _records(path: Path, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> li
 
 def _bad_quotes(path: Path, delimiter: str, first: int, last: int, error: str) -> str:
     if '\\"' in "".join(_lines(path, first, last)):
-        return _BACKSLASH.format(path.name)
+        return _backslash(path, delimiter)
     if "NUL" in error:  # Python 3.10
         return "a NUL character; delete it, or read the file with Python 3.11 or later"
     problem = f"a quoted text begins here and ends in line {last}, where {delimiter!r} or the line's end must follow"
@@ -127,11 +144,12 @@ def _bad_quotes(path: Path, delimiter: str, first: int, last: int, error: str) -
     )
 
 
-_BACKSLASH = (
-    "quotation marks are escaped by a backslash, as Spark and MySQL write them; they must be doubled. With Spark write "
-    "with .option('escape', '\"'), or convert the file: pd.read_csv({0!r}, escapechar='\\\\', dtype=str, "
-    "keep_default_na=False).to_csv('new.csv', index=False)"
-)
+def _backslash(path: Path, delimiter: str) -> str:
+    read = f"pd.read_csv({path.name!r}, sep={delimiter!r}, escapechar='\\\\', dtype=str, keep_default_na=False)"
+    return (
+        "quotation marks are escaped by a backslash, as Spark and MySQL write them; they must be doubled. With Spark "
+        f"write with .option('escape', '\"'), or convert the file: {read}.to_csv('new.csv', index=False)"
+    )
 
 
 def _check_widths(path: Path, delimiter: str, records: Sequence[Record]) -> None:
@@ -147,7 +165,7 @@ def _check_widths(path: Path, delimiter: str, records: Sequence[Record]) -> None
         f"{short(delimiter.join(record.fields))}"
     )
     if '\\"' in "".join(_lines(path, record.first, record.last)):
-        raise DataError(f"{path.name}: {problem}. Its {_BACKSLASH.format(path.name)}")
+        raise DataError(f"{path.name}: {problem}. Its {_backslash(path, delimiter)}")
     all_alike = len(records) > 2 and all(len(r.fields) == has for r in records[1:])
     also = "So have all rows: does the header lack a name? " if all_alike else ""
     raise DataError(

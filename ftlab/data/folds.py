@@ -71,8 +71,8 @@ def assign_folds(
     with warnings.catch_warnings():
         # scikit-learn remarks on bins with fewer rows than folds, which it deals out rightly.
         warnings.simplefilter("ignore", UserWarning)
-        for fold, (_, part) in enumerate(StratifiedKFold(num_folds).split(order, bins[order])):
-            fold_of_text[order[part]] = fold
+        for fold, (_, rows) in enumerate(StratifiedKFold(num_folds).split(order, bins[order])):
+            fold_of_text[order[rows]] = fold
     return fold_of_text[groups]
 
 

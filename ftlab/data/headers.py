@@ -23,23 +23,29 @@ def normal(name: str) -> str:
 def header_doubt(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Tell whether a header is a row of data: "" where it does not look so, "perhaps", or "surely".
 
-    Perhaps, if it holds a number, a sentence, or a value that the same column has again. Surely, if a number in it lies
-    among the numbers of its column, or if it holds a sentence and a value that comes again. A header that counts its
-    columns (0, 1, 2: pandas without names) is one, and one with a name that is recognised is never surely data.
+    Perhaps, if it holds a number, a sentence, or a value that the same column has again. Surely, if a number in it fits
+    the numbers of its column, or if it holds a sentence and a value that comes again. A header that counts its columns
+    (0, 1, 2: pandas without names) is one; one with a name that is recognised, and is not a value too, never surely is
+    data.
     """
     names = [name.strip() for name in header]
     counted = [name for name in names if name]
     if any(counted == [str(i + start) for i in range(len(counted))] for start in (0, 1)):
         return ""
-    sentence = any(len(name.split()) >= SENTENCE for name in names)
-    numbers = [i for i, name in enumerate(names) if is_number(name)]
     others = [row for row in rows if list(row) != list(header)]  # a header that is repeated in mid-file is one
-    again = any(name and any(row[i].strip() == name for row in others) for i, name in enumerate(names))
-    among = False
-    for i in numbers:
-        column = [row[i] for row in others]
-        if column and all(map(is_number, column)):
-            among |= min(map(float, column)) <= float(names[i]) <= max(map(float, column))
-    if (among or (sentence and again)) and not any(normal(name) in KNOWN_NAMES for name in names):
+    columns = [[row[i].strip() for row in others] for i in range(len(names))]
+    again = {i for i, name in enumerate(names) if name and name in columns[i]}
+    fits = {i for i, name in enumerate(names) if is_number(name) and _fits(name, columns[i])}
+    sentence = any(len(name.split()) >= SENTENCE for name in names)
+    known = any(normal(name) in KNOWN_NAMES and i not in again for i, name in enumerate(names))
+    if (fits or (sentence and again)) and not known:
         return "surely"
-    return "perhaps" if numbers or sentence or again else ""
+    return "perhaps" if again or sentence or any(map(is_number, names)) else ""
+
+
+def _fits(name: str, column: Sequence[str]) -> bool:
+    """Tell whether a number may be one of a column's: a decimal among numbers; a whole one, which may be a year, among
+    numbers of its size."""
+    if not column or not all(map(is_number, column)):
+        return False
+    return "." in name or min(map(float, column)) <= float(name) <= max(map(float, column))

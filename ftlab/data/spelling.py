@@ -38,7 +38,7 @@ def is_missing(value: object) -> bool:
 
 
 def number(value: object) -> float:
-    """Return a value as a float: not a number where it is none, infinite where it is too large."""
+    """Return a value as a float: NaN where it is not a number, infinite where it is too large."""
     if isinstance(value, str):
         value = value.strip()
         if not _NUMBER.fullmatch(value) and not _NOT_FINITE.fullmatch(value):

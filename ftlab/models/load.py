@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -28,11 +29,17 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
 from ftlab.errors import ModelError
 from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_right
 from ftlab.models.hub import fetch
 from ftlab.models.layer_map import HEAD, layer_map
+from ftlab.models.rng import own_generator
+
+SENTENCEPIECE_FILES = (
+    "spm.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "tokenizer.model",
+)  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------- loading
@@ -130,7 +137,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
             model.load_head(folder)
         return _own_memory(model).eval()
 
-    with _own_random_state(0):
+    with own_generator(0):
         return fetch(str(folder), read)
 
 
@@ -143,7 +150,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
 
     def read(source, **where) -> PreTrainedTokenizerBase:
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        except Exception as error:
+            _check_sentencepiece(source, error)
+            raise
         # what transformers makes of a config.json without a tokenizer's files, in a folder or the cache
         if len(tokenizer) <= len(tokenizer.all_special_ids):
             raise OSError("the tokenizer has no vocabulary; its files must stand beside config.json")
@@ -155,6 +166,18 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         raise ModelError(f"model {name!r}: its tokenizer has no padding or end token; use another model")
     return tokenizer
+
+
+def _check_sentencepiece(source: str, error: Exception) -> None:
+    """Raise ImportError if a package is missing that reads SentencePiece files; transformers blames another one."""
+    found = [try_to_load_from_cache(source, name) for name in SENTENCEPIECE_FILES] if not os.path.isdir(source) else []
+    found += Path(source).glob("*.model")
+    packages = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+    missing = " ".join(name for name, there in packages.items() if not there)
+    if missing and any(isinstance(file, (str, Path)) for file in found):
+        raise ImportError(
+            f"its vocabulary is a SentencePiece file; run pip install {missing}, or pip install 'ftlab[sentencepiece]'"
+        ) from error
 
 
 def max_positions(model: nn.Module) -> int | None:
@@ -245,11 +268,11 @@ def _assemble(
 ) -> nn.Module:
     """Make the model, or the backbone and its head; dropout None keeps the model's own probabilities."""
     auto_class, options = _backbone_class(config, head)
-    with _own_random_state(seed):
+    with own_generator(seed):
         model = make(auto_class, **options)
     if head != "auto":
         _check_head(model, head)
-        with _own_random_state(seed):  # anew: the head must not depend on what the backbone drew
+        with own_generator(seed):  # anew: the head must not depend on what the backbone drew
             model = HeadedModel(model, head, _model_dropout(config) if dropout is None else float(dropout))
     if dropout is not None:
         for module in model.modules():
@@ -291,24 +314,34 @@ def _check_report(name: str, model: PreTrainedModel, report: dict) -> None:
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     lost = trained & {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     lost = {key for key in lost if layers.place[key] != HEAD}
+    unexpected = set(report["unexpected_keys"])
+    if lost and (prefix := _wrapper_of(lost, unexpected, f"{model.base_model_prefix}.")):
+        raise ModelError(
+            f"model {name!r}: the names of its weights begin with {prefix!r}, which something put around the model "
+            "(torch.compile, DistributedDataParallel, a trainer); save the model inside it, or take the beginning off: "
+            f"safetensors.torch.save_file({{k.removeprefix({prefix!r}): v for k, v in load_file(file).items()}}, file, "
+            "metadata={'format': 'pt'})"
+        )
     if lost:
         raise ModelError(
             f"model {name!r}: its weights do not fit its config.json: {_some(lost)} missing or of another "
             "shape; fetch the model again, or use another one"
         )
-    unused = [key for key in report["unexpected_keys"] if f".{layers.stack}." in "." + key]
+    unused = [key for key in unexpected if f".{layers.stack}." in "." + key]
     if unused:
         warnings.warn(f"model {name!r}: weights of its layers are left out: {_some(unused)}", stacklevel=4)
+
+
+def _wrapper_of(lost: set[str], unexpected: set[str], base: str) -> str | None:
+    """Return what stands before every lost name among the unexpected ones, with or without the backbone's prefix."""
+    name = min(lost)
+    for tail in (name, name.removeprefix(base)):
+        for prefix in {key.removesuffix(tail) for key in unexpected if key.endswith("." + tail)}:
+            if all(prefix + key in unexpected or prefix + key.removeprefix(base) in unexpected for key in lost):
+                return prefix
+    return None
 
 
 def _some(names) -> str:
     names = sorted(names)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Draw from a CPU generator seeded for this block alone; the global state is as before when it ends."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

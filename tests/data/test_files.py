@@ -1,4 +1,4 @@
-"""Tests of ftlab.data.files: files and built-in sets are read as they are, or refused with place and remedy."""
+"""Tests of ftlab.data.files: files and built-in sets are read as they are, or refused with row and remedy."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def test_commonlit_elsewhere_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["commonlit", "clear", "snippets", "rotten_tomatoes"])
-def test_a_data_folder_that_is_none_is_reported(tmp_path, monkeypatch, name):
+def test_a_missing_data_folder_is_reported(tmp_path, monkeypatch, name):
     monkeypatch.setenv("FTLAB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="FTLAB_DATA.*not a folder"):
         load_data(name)

@@ -47,7 +47,7 @@ def table(n: int = 30, seed: int = 0) -> pd.DataFrame:
 
 
 def assert_is_split(data) -> None:
-    """Assert that the parts of each fold are complete, disjoint, sorted, and share no text."""
+    """Assert that the three sets of each fold are complete, disjoint, sorted, and share no text."""
     tests = []
     for fold in range(data.num_folds):
         parts = data.split(fold)
@@ -207,14 +207,14 @@ def test_every_split_is_complete_disjoint_and_stratified(n, num_folds, seed, spr
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=80, deadline=None)
-def test_repeated_texts_never_leak_from_part_to_part(texts, seed):
+def test_repeated_texts_never_leak_from_set_to_set(texts, seed):
     targets = np.random.default_rng(seed).normal(size=len(texts))
     data = load_data(pd.DataFrame({"text": texts, "target": targets}), seed=seed)
     assert_is_split(data)
     assert data.num_duplicates == len(texts) - len(set(texts))
 
 
-def test_texts_that_differ_in_form_only_share_a_part():
+def test_texts_that_differ_in_form_only_share_a_set():
     frame = table(40)
     variants = [
         "Café  au lait",
@@ -295,7 +295,7 @@ def test_standard_errors_are_recognised(name):
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, "a"])
-def test_standard_errors_that_are_none_are_left_out(value):
+def test_what_is_not_a_standard_error_is_left_out(value):
     assert load_data(table(10).assign(se=[value] * 10)).standard_errors is None
 
 
@@ -684,7 +684,7 @@ def test_evaluation_batches_go_from_long_to_short(lengths, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
-def test_a_batch_size_that_is_none_is_refused(batch_size):
+def test_a_bad_batch_size_is_refused(batch_size):
     with pytest.raises(DataError, match="batch_size"):
         length_grouped_batches([1, 2], batch_size, seed=0, epoch=0)
     with pytest.raises(DataError, match="batch_size"):

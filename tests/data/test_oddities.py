@@ -208,7 +208,11 @@ def test_values_of_types_that_only_some_formats_have(tmp_path):
 
 def test_headers_in_every_format(tmp_path):
     plain = [[f"text number {i}", i % 7 + 0.5, i, "x"] for i in range(ROWS)]
-    headless = [[str(i % 2), f"a film that is number {i}", 100.5 + i % 9, "by someone"] for i in range(ROWS)]
+    headless = [
+        [[str(i % 2), f"a film that is number {i}", 100.5 + i % 9, "by someone"] for i in range(ROWS)],
+        [["yn"[i % 2], f"a film that is number {i}"] for i in range(ROWS)],  # "y" is a name that is recognised
+        [["ab"[i % 2], f"Film number {i}", 0.5 + i] for i in range(ROWS)],  # the first is the smallest
+    ]
     named = {"text": "body", "target": "ease"}
     cases = []
     for ending in FORMATS:
@@ -237,12 +241,12 @@ def test_headers_in_every_format(tmp_path):
             if name == "standard errors twice" and load_data(source).standard_errors is not None:
                 cases.append((f"{name}, {ending}", "one of the two was taken", ["none"]))
         if ending in ("csv", "tsv", "xlsx"):
-            first, *rest = headless
-            source = write(ending, [str(value) for value in first], rest, tmp_path)
-            for arguments in ({}, {"text": first[1]}, {"text": first[1], "target": "0"}, {"text": "body"}):
-                found = outcome(source, **arguments)
-                expected = ["refused", "the first line looks like data", "if the file has no header, write one"]
-                cases.append((f"no header, {arguments}, {ending}", found, expected))
+            for first, *rest in headless:
+                source = write(ending, [str(value) for value in first], rest, tmp_path)
+                for arguments in ({}, {"text": first[1]}, {"text": first[1], "target": first[0]}, {"text": "body"}):
+                    found = outcome(source, **arguments)
+                    expected = ["refused", "the first line looks like data", "if the file has no header, write one"]
+                    cases.append((f"no header, {arguments}, {ending}", found, expected))
     wrong = [f"{name}: {found}" for name, found, words in cases if any(word not in found for word in words)]
     assert not wrong, "\n" + "\n".join(wrong)
 
@@ -312,6 +316,11 @@ DIALECTS: list[tuple] = [
     ("and with a comma", "csv", HEAD + lines(r'"say \", a\" now",1.5'), ["row 11 (line 12)", "backslash", "Spark"]),
     ("and at the end", "csv", HEAD + lines(r'"say \"a\"",1.5'), ["row 11 (line 12)", "backslash", "Spark"]),
     ("a backslash is a letter", "csv", HEAD + lines(r'"C:\new",1.5'), "21 quantities"),
+    ("spaces before the quotes", "csv", 'text, "target"\n' + lines('"a, b", "1.5"'), "21 quantities"),
+    ("spaces before the quotes of classes", "csv", HEAD + classes('"a, b", "a"', 'c, "b"'), "22 classes ['a', 'b']"),
+    ("a space before a lone quote", "csv", HEAD + lines(' "lone,1.5'), "21 quantities"),
+    ("names in quotes, and backslashes", "tsv", '"text"\t"target"\n' + tabs(r'"say \"a\" now"' + "\t1.5"),
+        ["row 11 (line 12)", "backslash"]),
     ("semicolons", "csv", "text;target\nx;1,5\n", ["separated by ';'", "dtype=str"]),
     ("a semicolon in a quoted name", "csv", '"a; b\nc",target\n' + lines(), "present: 'a; b\\nc', 'target'"),
     ("tabs", "csv", TAB + tabs(), "separated by '\\t'"),
@@ -337,6 +346,18 @@ def test_text_files_however_written(tmp_path):
         cases.append((f"{name}, {ending}", outcome(path), [expected] if isinstance(expected, str) else expected))
     wrong = [f"{name}: {found}" for name, found, words in cases if any(word not in found for word in words)]
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_who_follows_the_message_about_backslashes_keeps_every_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for ending, mark in [("csv", ","), ("tsv", "\t")]:
+        rows = [f'"say \\"a\\"{mark} {i}"{mark}"00{i % 2}"\n' for i in range(ROWS)]
+        Path(f"spark.{ending}").write_text(f'"text"{mark}"label"\n' + "".join(rows))
+        with pytest.raises(DataError, match="escaped by a backslash") as caught:
+            load_data(f"spark.{ending}")
+        eval(str(caught.value).split("convert the file: ")[1], {"pd": pd})
+        data = load_data("new.csv")
+        assert data.texts == [f'say "a"{mark} {i}' for i in range(ROWS)] and data.labels == ["000", "001"]
 
 
 QUOTES = ['"Heat', 'ends"', '"all of it"', 'a "word" inside', '""', '"', '"a" and "b"', "plain", "it's", 'x""y']
@@ -411,7 +432,7 @@ def test_no_message_quotes_more_than_a_line(tmp_path):
     many = [f"{'Z' * 300}{i}" for i in range(40)]
     texts = [f"text number {i}" for i in range(ROWS)]
     good = {"text": texts, "target": [i % 7 + 0.5 for i in range(ROWS)]}
-    wanted = {
+    refusals = {
         "target": ({**good, "target": [long, *good["target"][1:]]}, {"task": "regression"}),
         "digits without end": ({**good, "target": ["1" * 100_000 + "x"] * ROWS}, {"task": "regression"}),
         "targets": ({"text": texts, "label": [f"{long}{i}" for i in range(ROWS)]}, {}),
@@ -427,7 +448,7 @@ def test_no_message_quotes_more_than_a_line(tmp_path):
         "rare classes": ({"text": texts, "label": [f"{long}{i // 2}" for i in range(ROWS)]}, {}),
     }
     wrong = []
-    for name, (columns, arguments) in wanted.items():
+    for name, (columns, arguments) in refusals.items():
         for ending in FORMATS:
             if name == "target" and ending == "parquet":
                 continue  # a column of Parquet has one type
@@ -449,6 +470,28 @@ def test_no_message_quotes_more_than_a_line(tmp_path):
             wrong.append(f"{name}: {len(found)} characters: {found[:300]}")
     assert not wrong, "\n" + "\n".join(wrong)
     assert len(repr(load_data({"frame": pd.DataFrame({"text": texts, "label": [long, "b", "c"] * 10})}["frame"]))) < 400
+
+
+def test_a_library_that_quotes_a_damaged_file_is_cut_short(tmp_path):
+    stream = io.BytesIO()
+    pd.DataFrame({"text": ["a"] * 500, "target": range(500)}).to_excel(stream, index=False)
+    content = bytearray(stream.getvalue())
+    start = content.index(b"[Content_Types].xml") - 30  # its header, where the name's length stands at 26
+    content[start + 26 : start + 28] = (5000).to_bytes(2, "little")
+    (tmp_path / "odd.xlsx").write_bytes(content)
+    found = outcome(tmp_path / "odd.xlsx")
+    assert found.startswith("refused: odd.xlsx: damaged") and len(found) < 300, found
+
+
+def test_damaged_notes_of_pandas_in_a_parquet_file_harm_nothing(tmp_path):
+    path = tmp_path / "odd.parquet"
+    pd.DataFrame({"text": [f"t {i}" for i in range(20)], "target": np.arange(20) / 10}).to_parquet(path)
+    content = path.read_bytes()
+    assert b'{"index_columns"' in content
+    path.write_bytes(content.replace(b'{"index_columns"', b'\x01"index_columns"'))
+    assert outcome(path).startswith("20 quantities")
+    path.write_bytes(content.replace(b"t 19", b"t \xff9"))
+    assert outcome(path).startswith("refused: odd.parquet: damaged")
 
 
 # What becomes of the other columns

@@ -293,7 +293,7 @@ def test_models_without_a_right_map_are_refused():
         canine = transformers.AutoModelForSequenceClassification.from_config(transformers.CanineConfig())
         perceiver = transformers.PerceiverForSequenceClassification(transformers.PerceiverConfig())
     for model, message in [
-        (bart, "bart: wanted one list of 12 layers, found encoder.layers, decoder.layers"),
+        (bart, "bart: expected one list of 12 layers, found encoder.layers, decoder.layers"),
         (xlm, "found attentions, layer_norm1, ffns, layer_norm2"),
         (canine, "canine has another stack, initial_char_encoder.layer"),
         (perceiver, "the configuration of perceiver has no number of layers"),

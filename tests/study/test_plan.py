@@ -164,3 +164,26 @@ def test_a_cells_place_is_in_its_key():
         Cell("a", ft.Recipe(), 0, 100, 7, rows="confirm"),
     ]
     assert len({cell.key(cell.data(data)) for cell in cells}) == len(cells)
+
+
+def between(marker):
+    text = (RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
+    return text.split(f"<!-- {marker} -->\n")[1].split(f"<!-- /{marker} -->")[0].strip()
+
+
+def test_the_readme_shows_the_primary_study_as_the_cells_give_it():
+    references = load_references(RESULTS / "references.jsonl")
+    table = confirmation(load_cells(RESULTS / "snippets.jsonl"), references[references["study"] == "snippets"])
+    assert between("confirmation") == confirmation_text(table)
+
+
+def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
+    references = load_references(RESULTS / "references.jsonl")
+    whole = references[references["study"] == "passages, all rows"]
+    assert len(whole) == 5
+    first = load_cells(RESULTS / "techniques.jsonl").groupby("name", sort=False)["score"].mean()
+    expected = {name: whole[name].mean() for name in ("mean", "surface", "tfidf", "frozen")} | dict(
+        baseline=first["baseline"], all=first["all"]
+    )
+    shown = re.findall(r"\| ([\d.]+) \|$", between("references"), re.M)
+    assert shown == [f"{value:.3f}" for value in expected.values()]

@@ -340,7 +340,7 @@ def test_on_the_real_model_the_suggestions_lie_where_it_learns(monkeypatch, tmp_
     frame = ft.load_data("passages").frame.sort_values("target")
     path = tmp_path / "extremes.csv"
     pd.concat([frame.head(50), frame.tail(50)]).to_csv(path, index=False)
-    recipe = ft.Recipe(max_length=24, batch_size=8)
+    recipe = ft.Recipe(max_length=16, batch_size=8)
     finder = ft.find_lr(recipe, ft.load_data(path, target="target"), low=1e-5, high=1e-1, steps=40)
     assert finder.smoothed.min() < 0.6 * finder.start_loss and not finder.caution
     assert all(1e-5 <= rate < 1e-2 for rate in finder.suggestions.values())
