@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from ftlab.checkpoint import random_states, set_random_states
+from ftlab.models.rng import random_states, set_random_states
 
 SIDES = {"xlnet": "left"}
 """Where the padding goes, by family, if not on the right: XLNet's classifier reads the last token, whatever it is."""
