@@ -35,6 +35,7 @@ from ftlab.errors import ModelError
 from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_right
 from ftlab.models.hub import fetch
 from ftlab.models.layer_map import HEAD, layer_map
+from ftlab.models.padding import PADDED_LENGTH, max_positions, padding_side, settle, steady
 from ftlab.models.rng import own_generator
 
 SENTENCEPIECE_FILES = (
@@ -64,6 +65,7 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
     if getattr(config, "pad_token_id", None) is None or reads_left_to_right(config):
         config.pad_token_id = load_tokenizer(name).pad_token_id
     _configure(config, task, labels, head, dropout)
+    settle(name, config, recipe.max_length)
 
     def make(auto_class, **options) -> PreTrainedModel:
         model, report = fetch(
@@ -84,7 +86,7 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
 
     model = _assemble(config, make, head, dropout, recipe.seed)
     _check_length(name, model, recipe.max_length)
-    return model
+    return steady(model)
 
 
 def tiny_model(
@@ -135,7 +137,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
         if custom:
             model = HeadedModel(model, custom["head"], custom["dropout"])
             model.load_head(folder)
-        return _own_memory(model).eval()
+        return steady(_own_memory(model).eval())
 
     with own_generator(0):
         return fetch(str(folder), read)
@@ -144,9 +146,11 @@ def load_pretrained(folder: str | Path) -> nn.Module:
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of "minilm", a hub id or a folder.
 
-    One without a padding token (GPT-2, Llama) pads with its end token.
+    One without a padding token (GPT-2, Llama) pads with its end token. All pad on the right but XLNet's, whatever they
+    were saved with: where positions are absolute, padding on the left would move the text.
 
-    Raises ModelError as `load_model` does, and if there is no vocabulary or nothing to pad with.
+    Raises ModelError as `load_model` does, and if there is no vocabulary, nothing to pad with, or a token that the
+    model has no embedding for.
     """
 
     def read(source, **where) -> PreTrainedTokenizerBase:
@@ -161,10 +165,18 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         return tokenizer
 
     tokenizer = fetch(name, read)
+    config = fetch(name, lambda source, **where: AutoConfig.from_pretrained(source, **where))
+    tokenizer.padding_side = padding_side(config)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None:
         raise ModelError(f"model {name!r}: its tokenizer has no padding or end token; use another model")
+    tokens, rows = max(tokenizer.get_vocab().values()) + 1, getattr(config.get_text_config(), "vocab_size", None)
+    if rows and tokens > rows:
+        raise ModelError(
+            f"model {name!r}: its tokenizer has {tokens} tokens, its embeddings {rows}; call "
+            "model.resize_token_embeddings(len(tokenizer)) and save both again"
+        )
     return tokenizer
 
 
@@ -178,20 +190,6 @@ def _check_sentencepiece(source: str, error: Exception) -> None:
         raise ImportError(
             f"its vocabulary is a SentencePiece file; run pip install {missing}, or pip install 'ftlab[sentencepiece]'"
         ) from error
-
-
-def max_positions(model: nn.Module) -> int | None:
-    """Return how many tokens a text may have, None if the model sets no limit (T5, XLNet, BLOOM).
-
-    RoBERTa and its kin count positions from the padding index + 1: their table of 514 rows serves 512 tokens.
-    """
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if not isinstance(limit, int) or limit <= 0:
-        return None
-    for name, module in model.named_modules():
-        if name.endswith(".position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return limit - module.padding_idx - 1
-    return limit
 
 
 # -------------------------------------------------------------------------------------- steps of load_model
@@ -283,7 +281,7 @@ def _assemble(
 
 def _check_length(name: str, model: nn.Module, max_length: int) -> None:
     limit = max_positions(model)
-    if limit is not None and max_length > limit:
+    if limit is not None and max(max_length, getattr(model.config, PADDED_LENGTH, 0)) > limit:
         raise ModelError(f"max_length: {max_length} tokens, but {name} has {limit} positions; use {limit} or less")
 
 

@@ -17,7 +17,8 @@ from ftlab.errors import ModelError
 from ftlab.models.heads import HEADS
 from ftlab.models.hub import minilm_folder
 from ftlab.models.layer_map import layer_map
-from ftlab.models.load import load_model, load_pretrained, load_tokenizer, max_positions, tiny_model
+from ftlab.models.load import load_model, load_pretrained, load_tokenizer, tiny_model
+from ftlab.models.padding import max_positions
 from tests.model_families import CONFIGS, L, batch, one_thread, recipe, save, tiny, tokenizer  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
