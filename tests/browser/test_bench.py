@@ -12,7 +12,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.browser
 
-# Updates that take half a second, so that there is time to press something in between; a small model, or a page would
+# Updates that take a second, so that there is time to press something in between; a small model, or a page would
 # hold a gigabyte.
 SLOW = """
 import os, time
@@ -39,8 +39,8 @@ STEP = "() => Number((document.querySelector('.ftlab-picture').textContent.match
 
 @pytest.fixture(scope="module")
 def opened(lab, page_of_module):
-    """A page with a bench whose updates take half a second."""
-    path = lab.write("bench.ipynb", SLOW.format(seconds=0.5), BENCH)
+    """A page with a bench whose updates take a second."""
+    path = lab.write("bench.ipynb", SLOW.format(seconds=1.2), BENCH)
     show(lab, page_of_module, path)
     return page_of_module, path
 

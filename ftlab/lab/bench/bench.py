@@ -425,6 +425,7 @@ class Bench(Panel):
         for row in self.rows:
             if id(row) not in self._views:
                 self._views[id(row)] = view.RowView(row, self._act)
+                self._views[id(row)].update(self.current, self.baseline)
         self._table.children = (self._table.children[0], *(self._views[id(row)].box for row in reversed(self.rows)))
         scored = [row for row in self.rows if row.best is not None]
         self._compare.layout.display = "flex" if len(scored) > 1 else "none"
@@ -510,6 +511,7 @@ class Bench(Panel):
         """Do work that needs the processor, if nothing else has the turn. Raises BusyError if something has."""
         stop = TURN.take(self, self.title, progress)
         self.show_problem("")
+        self._refresh()
 
         def do() -> None:
             try:
