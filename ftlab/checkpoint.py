@@ -89,7 +89,7 @@ def save_job(job: Any, done: int) -> None:
     With several processes each gives its random state and the first writes. Raises CheckpointError as
     `save_checkpoint` does.
     """
-    states_of_all = gather_object([random_states()])
+    states_of_all = gather_object([job.random.states()])
     if not job.accelerator.is_main_process:
         return
     optimizer, rest = flatten_optimizer(job.optimizer.state_dict())
@@ -142,7 +142,7 @@ def _restore(job: Any, tensors: dict[str, dict[str, torch.Tensor]], state: dict[
     if job.averager:
         job.averager.load_state_dict(tensors["average"])
     mine = f"{job.accelerator.process_index}/"
-    set_random_states({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
+    job.random.set_states({k.removeprefix(mine): v for k, v in tensors["random"].items() if k.startswith(mine)})
     job.best.score, job.best.looks_without_progress = state["best_score"], state["looks_without_progress"]
     job.first_step = state["step"]
     job.history = History.from_dict(state["history"])
@@ -216,21 +216,6 @@ def _apart(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     first = {tensor.untyped_storage().data_ptr(): name for name, tensor in reversed(named.items())}
     tied = {name for name, tensor in named.items() if first[tensor.untyped_storage().data_ptr()] != name}
     return {k: (v.clone() if k in tied else v).detach().cpu().contiguous() for k, v in named.items()}
-
-
-def random_states() -> dict[str, torch.Tensor]:
-    """Return torch's random state on the CPU, and on an accelerator ("cuda", "mps", "xpu") if there is one."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator().type
-        states[kind] = torch.get_device_module(kind).get_rng_state()
-    return states
-
-
-def set_random_states(states: dict[str, torch.Tensor]) -> None:
-    """Restore what `random_states` returned; the state of an accelerator that is not here is passed over."""
-    for kind in random_states().keys() & states.keys():
-        (torch if kind == "cpu" else torch.get_device_module(kind)).set_rng_state(states[kind])
 
 
 def _newest_first(folder: Path) -> list[Path]:

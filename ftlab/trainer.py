@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import copy
 import math
-import random
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from torch import nn
 
 from ftlab import hooks
 from ftlab.callbacks import Callback
-from ftlab.checkpoint import random_states, resume_job, save_job, set_random_states
+from ftlab.checkpoint import resume_job, save_job
 from ftlab.data import Data, Split
 from ftlab.data.batches import Batches
 from ftlab.errors import CheckpointError, DataError, RecipeError
@@ -34,6 +33,7 @@ from ftlab.evaluate import METRICS, predict_rows, predictions_from_logits, score
 from ftlab.history import History
 from ftlab.models import LayerMap, cuda_graphs, first_token_only, layer_map, load_model, load_tokenizer, tiny_model
 from ftlab.models.references import start_from_probe
+from ftlab.models.rng import own_generator, seeded
 from ftlab.preset import is_tiny, preset, shrink
 from ftlab.recipe import Recipe
 from ftlab.run import Run, TestSet
@@ -105,8 +105,8 @@ def fit(
     _check_arguments(recipe, data, fold, live, checkpoint_dir, resume)
     fingerprint = {"recipe": recipe.key_fields(), "data": data.fingerprint, "fold": int(fold), **conditions()}
     began = time.perf_counter()
-    with seeded(recipe.seed):
-        job = _prepare(recipe, data, data.split(fold))
+    with seeded(recipe.seed) as random:
+        job = _prepare(recipe, data, data.split(fold), random)
         job.checkpoint_dir, job.fingerprint, job.stop = checkpoint_dir, fingerprint, stop or job.stop
         job.callbacks += callbacks
         if live not in (False, "off") and job.accelerator.is_main_process:
@@ -173,6 +173,7 @@ class Job:
     layers: LayerMap
     model: nn.Module  # as accelerate prepared it
     bare_model: nn.Module
+    random: own_generator
     optimizer: torch.optim.Optimizer
     schedule: LRSchedule
     averager: WeightAverager | None
@@ -193,6 +194,11 @@ class Job:
     def has_average(self) -> bool:
         """Whether weights have been averaged yet."""
         return self.averager is not None and self.averager.num_updates > 0
+
+    @property
+    def drawing(self) -> Any:
+        """The block in which a forward pass draws its dropout; without dropout nothing is drawn."""
+        return self.random if self.recipe.dropout != 0 and self.accelerator.device.type == "cpu" else nullcontext()
 
     def batches_of(self, step: int) -> list[np.ndarray]:
         """Return the rows of the batches that make update `step`."""
@@ -235,7 +241,9 @@ class Job:
             # Gradients travel between processes once an update.
             with nullcontext() if i == len(batches) - 1 else accelerator.no_sync(self.model):
                 labels = batch.pop("labels")
-                loss = self.loss(self.model(**batch).logits.float(), labels, share) * weight
+                with self.drawing:
+                    logits = self.model(**batch).logits.float()
+                loss = self.loss(logits, labels, share) * weight
                 accelerator.backward(loss * accelerator.num_processes)  # the processes' gradients are averaged
             total += loss.detach()
         limit = math.inf if self.recipe.max_grad_norm is None else self.recipe.max_grad_norm
@@ -362,11 +370,11 @@ def prepare(recipe: Recipe, data: Data, fold: int = 0) -> Job:
     Raises RecipeError, DataError or ModelError as `fit` does.
     """
     _check_arguments(recipe, data, fold, False, None, False)
-    with seeded(recipe.seed):
-        return _prepare(recipe, data, data.split(fold))
+    with seeded(recipe.seed) as random:
+        return _prepare(recipe, data, data.split(fold), random)
 
 
-def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
+def _prepare(recipe: Recipe, data: Data, split: Split, random: own_generator) -> Job:
     """Load the model and set every technique up."""
     if is_tiny():
         num_layers = KNOWN_LAYERS.get(recipe.model, KNOWN_LAYERS["minilm"])
@@ -380,7 +388,8 @@ def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
     steps_per_epoch = math.ceil(updates / recipe.gradient_accumulation_steps)
     layers = layer_map(model)
     schedule = preview(recipe, steps_per_epoch, num_layers=layers.num_layers)
-    reinit_top_layers(model, recipe.reinit_layers, layers=layers)  # 04
+    with random:
+        reinit_top_layers(model, recipe.reinit_layers, layers=layers)  # 04
     averager = WeightAverager(model) if schedule.swa_step is not None else None  # 05
     accelerator = Accelerator()
     optimizer = make_optimizer(recipe, model, accelerator.device, layers=layers)  # 02
@@ -418,6 +427,7 @@ def _prepare(recipe: Recipe, data: Data, split: Split) -> Job:
         layers=layers,
         model=prepared.train(),
         bare_model=model,
+        random=random,
         optimizer=optimizer,
         schedule=schedule,
         averager=averager,
@@ -486,19 +496,3 @@ def conditions() -> dict[str, str | None]:
     accelerator = Accelerator()
     precision = accelerator.mixed_precision if accelerator.native_amp else None
     return {"preset": preset(), "mixed_precision": precision}
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, NumPy and Python inside the block and put their random states back afterwards, of every device."""
-    states, legacy, python = random_states(), np.random.get_state(), random.getstate()
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # manual_seed seeds all GPUs
-            torch.manual_seed(seed)
-            np.random.seed(seed)
-            random.seed(seed)
-            yield
-    finally:
-        set_random_states(states)
-        np.random.set_state(legacy)
-        random.setstate(python)

@@ -16,7 +16,8 @@ import ftlab as ft
 from ftlab import trainer
 from ftlab.checkpoint import load_checkpoint
 from ftlab.evaluate import predict_logits
-from ftlab.trainer import Job, seeded
+from ftlab.models.rng import seeded
+from ftlab.trainer import Job
 
 RECIPE = ft.Recipe(epochs=3, batch_size=8, lr=3e-3, max_length=16, eval_every=2)  # 18 updates, 9 evaluations
 
@@ -124,11 +125,11 @@ def test_a_checkpoint_is_continued_on_a_machine_without_its_accelerator(data, tm
 
 def test_seeding_ends_with_its_block_though_an_error_ends_it(metal):
     states = torch.get_rng_state(), metal.get_state()
-    with pytest.raises(KeyError), seeded(7):
+    with pytest.raises(KeyError), seeded(7) as own, own:
         drawn = torch.rand(()), torch.rand((), generator=metal)
         raise KeyError
     assert torch.equal(states[0], torch.get_rng_state()) and torch.equal(states[1], metal.get_state())
-    with seeded(7):
+    with seeded(7) as own, own:
         assert drawn == (torch.rand(()), torch.rand((), generator=metal))
 
 

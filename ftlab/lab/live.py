@@ -47,11 +47,11 @@ def live_callback(mode: bool | str = True) -> Callback | None:
     return LiveCurves(widget=mode == "widget") if in_notebook() else ProgressBar()
 
 
-def _harmless(method: Callable[..., None]) -> Callable[..., None]:
+def harmless(method: Callable[..., None]) -> Callable[..., None]:
     """Keep an error in drawing away from the training: show it once and watch no further."""
 
     @functools.wraps(method)
-    def guarded(self: _Watcher, *arguments: Any) -> None:
+    def guarded(self: Watcher, *arguments: Any) -> None:
         try:
             with self.lock:
                 method(self, *arguments)
@@ -64,7 +64,7 @@ def _harmless(method: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-class _Watcher(Callback):
+class Watcher(Callback):
     """What both displays share: when the run began, how far it is, and when the next update is due."""
 
     interval = INTERVAL
@@ -103,7 +103,7 @@ class _Watcher(Callback):
 # ---------------------------------------------------------------------------------------- notebooks
 
 
-class LiveCurves(_Watcher):
+class LiveCurves(Watcher):
     """Draw a run while it goes on in a notebook: progress, loss, validation score and rates."""
 
     def __init__(self, *, widget: bool = False) -> None:
@@ -111,7 +111,7 @@ class LiveCurves(_Watcher):
         self.widget = widget
         self.button = self.html = self.box = self.handle = self.button_handle = None
 
-    @_harmless
+    @harmless
     def on_train_begin(self, history: History, schedule: LRSchedule, stop: threading.Event) -> None:
         """Open the display in the running cell, with the Stop button above."""
         from IPython.display import display
@@ -134,13 +134,13 @@ class LiveCurves(_Watcher):
         self.handle = display(first, raw=True, display_id=True)
         self.timed(self.draw)
 
-    @_harmless
+    @harmless
     def on_step(self, history: History) -> None:
         """Draw, if it is time to."""
         if self.is_due():
             self.timed(self.draw)
 
-    @_harmless
+    @harmless
     def on_evaluate(self, history: History) -> None:
         """Draw, if it is time to."""
         if self.is_due():
@@ -156,7 +156,7 @@ class LiveCurves(_Watcher):
         except KeyboardInterrupt:
             pass  # a second, impatient interrupt: the run matters more than its picture
 
-    @_harmless
+    @harmless
     def end(self, run: Run | None) -> None:
         """Close the button, show the PNG, print the sentence."""
         if self.handle is None:
@@ -241,10 +241,10 @@ def _stop_button(on_click: Callable[..., None]) -> Any:
 # ---------------------------------------------------------------------------------------- terminals
 
 
-class ProgressBar(_Watcher):
+class ProgressBar(Watcher):
     """Show a run as a progress bar with time left on standard error."""
 
-    @_harmless
+    @harmless
     def on_train_begin(self, history: History, schedule: LRSchedule, stop: threading.Event) -> None:
         """Open the bar."""
         from tqdm import tqdm
@@ -263,7 +263,7 @@ class ProgressBar(_Watcher):
         )
         self.due = time.perf_counter() + self.interval
 
-    @_harmless
+    @harmless
     def on_step(self, history: History) -> None:
         """Move the bar, if it is time to."""
         if self.is_due():
@@ -276,7 +276,7 @@ class ProgressBar(_Watcher):
         except KeyboardInterrupt:
             pass  # as in a notebook: the run matters more
 
-    @_harmless
+    @harmless
     def end(self, run: Run | None) -> None:
         """Move the bar to where the run ended, close it, print the sentence."""
         self.move()

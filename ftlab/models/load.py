@@ -10,8 +10,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_righ
 from ftlab.models.hub import fetch
 from ftlab.models.layer_map import HEAD, layer_map
 from ftlab.models.padding import PADDED_LENGTH, max_positions, padding_side, settle, steady
+from ftlab.models.rng import own_generator
 
 SENTENCEPIECE_FILES = (
     "spm.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "tokenizer.model",
@@ -139,7 +139,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
             model.load_head(folder)
         return steady(_own_memory(model).eval())
 
-    with _own_random_state(0):
+    with own_generator(0):
         return fetch(str(folder), read)
 
 
@@ -266,11 +266,11 @@ def _assemble(
 ) -> nn.Module:
     """Make the model, or the backbone and its head; dropout None keeps the model's own probabilities."""
     auto_class, options = _backbone_class(config, head)
-    with _own_random_state(seed):
+    with own_generator(seed):
         model = make(auto_class, **options)
     if head != "auto":
         _check_head(model, head)
-        with _own_random_state(seed):  # anew: the head must not depend on what the backbone drew
+        with own_generator(seed):  # anew: the head must not depend on what the backbone drew
             model = HeadedModel(model, head, _model_dropout(config) if dropout is None else float(dropout))
     if dropout is not None:
         for module in model.modules():
@@ -343,11 +343,3 @@ def _wrapper_of(lost: set[str], unexpected: set[str], base: str) -> str | None:
 def _some(names) -> str:
     names = sorted(names)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Draw from a CPU generator seeded for this block alone; the global state is as before when it ends."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

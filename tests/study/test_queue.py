@@ -15,7 +15,7 @@ import ftlab as ft
 from ftlab import study as study_module
 from ftlab.__main__ import main
 from ftlab.study import FEW_SAMPLES, PAIRS, TECHNIQUES, Study, run_cell
-from tests.study.workers import RECIPES, make, start, trained, untimed, where
+from tests.study.helpers import RECIPES, make, start, trained, untimed, where
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,6 @@ try:
 except ImportError as error:
     raise ImportError("panels need ipywidgets; install it with: pip install 'ipywidgets>=8.1,<9'") from error
 
-_WIDTH = 580  # of the moving picture, in CSS pixels
 _ROW = {"width": "100%", "min_height": "32px", "align_items": "center"}
 _LABEL = {"description_width": "128px"}
 
@@ -58,6 +57,7 @@ class Control(ABC):
         self.name, self.label, self.help = name, label, help
         self.default = self._value = value
         self.changed: Callable[[], None] = lambda: None
+        self.refused: Callable[[RecipeError], None] = lambda error: None
         self.lock = threading.RLock()  # the panel's own, once the control is part of one
         self._moving = False
 
@@ -107,13 +107,21 @@ class Control(ABC):
     def _follow(self, widget: ipywidgets.Widget, read: Callable[[Any], Any]) -> None:
         """Take over what the reader does with a widget; `read` turns its value into the control's.
 
-        A widget that reports nothing new gets no answer: while the kernel is busy the answer would come after the
-        reader's next move, and undo it.
+        What is not allowed is put back, and the panel says what is. A widget that reports nothing new gets no answer:
+        while the kernel is busy the answer would come after the reader's next move, and undo it.
         """
 
         def moved(change: Mapping[str, Any]) -> None:
             with self.lock:
-                if not self._moving and (value := read(change["new"])) != self._value:
+                if self._moving:
+                    return
+                try:
+                    value = read(change["new"])
+                except RecipeError as error:
+                    self.put(self._value)
+                    self.refused(error)
+                    return
+                if value != self._value:
                     self.put(value)
 
         widget.observe(moved, "value")
@@ -149,10 +157,9 @@ class Number(Control):
         self.log, self.integer, self.optional = log, integer, bool(optional)
         self.low, self.high, self.zero = low, high, log and at == 0
         step = step or (1 if integer else (high - low) / 100)
-        self.box = (ipywidgets.BoundedIntText if integer else ipywidgets.BoundedFloatText)(
+        # Not one of the bounded boxes: these change a number that is too large, or has a point, without a word.
+        self.box = ipywidgets.FloatText(
             value=at,
-            min=0 if self.zero else low,
-            max=high,
             step=1 if integer else None,
             description=label,
             tooltip=help,
@@ -187,7 +194,7 @@ class Number(Control):
             parts.append(self.on)
         self._row = ipywidgets.HBox(parts, layout=_ROW)
         self._follow(self.slider, self._read_slider)
-        self._follow(self.box, self._typed)
+        self._follow(self.box, self.check)
         self.put(value)
 
     @property
@@ -220,12 +227,12 @@ class Number(Control):
             at = min(max(self._read_box(), low), high)
             self._moving = True
             try:
-                for widget, ends in ((self.box, (low, high)), (self.slider, self._slider_ends())):
-                    if (widget.min, widget.max) != ends:
-                        # Without the hold the new low would be compared with the old high, and refused.
-                        with widget.hold_trait_notifications():
-                            widget.min, widget.max = ends
-                            widget.value = at
+                self.box.value = at
+                if (self.slider.min, self.slider.max) != self._slider_ends():
+                    # Without the hold the new low would be compared with the old high, and refused.
+                    with self.slider.hold_trait_notifications():
+                        self.slider.min, self.slider.max = self._slider_ends()
+                        self.slider.value = at
             finally:
                 self._moving = False
             self.put(None if self._value is None else min(max(self._value, low), high))
@@ -264,21 +271,30 @@ class Number(Control):
 
 
 class Choice(Control):
-    """One of several: a drop-down list. options: the values, or {shown text: value}."""
+    """One of several: a drop-down list, or a row of buttons. options: the values, or {shown text: value}."""
 
     def __init__(
-        self, name: str, label: str, value: Any, options: Iterable[Any] | Mapping[str, Any], *, help: str
+        self,
+        name: str,
+        label: str,
+        value: Any,
+        options: Iterable[Any] | Mapping[str, Any],
+        *,
+        help: str,
+        buttons: bool = False,
     ) -> None:
         super().__init__(name, label, value, help)
         self.options = dict(options) if isinstance(options, Mapping) else {str(o): o for o in options}
-        self.list = ipywidgets.Dropdown(  # of texts: to ipywidgets the value None means that nothing is chosen
-            options=list(self.options),
-            value=self._text(value),
-            description=label,
-            tooltip=help,
-            style=_LABEL,
-            layout={"width": "auto", "flex": "1 1 226px"},
-        )
+        texts = list(self.options)  # not the values: to ipywidgets the value None means that nothing is chosen
+        common = {"options": texts, "value": self._text(value), "description": label}
+        if buttons:
+            self.list = ipywidgets.ToggleButtons(
+                **common, tooltips=[help] * len(texts), style={"description_width": "auto", "button_width": "auto"}
+            )
+        else:
+            self.list = ipywidgets.Dropdown(
+                **common, tooltip=help, style=_LABEL, layout={"width": "auto", "flex": "1 1 226px"}
+            )
         self._row = ipywidgets.HBox([self.list], layout=_ROW)
         self._follow(self.list, lambda text: self.options[text])
 
@@ -351,6 +367,7 @@ class Panel(ABC):
     """
 
     title = "Panel"
+    width = 580  # of the moving picture, in CSS pixels
 
     def __init__(self, recipe: Recipe, controls: Sequence[Control]) -> None:
         self.base = recipe
@@ -358,6 +375,7 @@ class Panel(ABC):
         self.lock = threading.RLock()
         self.message = ""
         self._held = 0
+        self._first: dict[str, Any] | None = None  # what the controls said when the reader first saw them
         self._picture = ipywidgets.HTML(layout={"flex": "1 1 440px", "min_width": "260px", "max_width": "640px"})
         self._message = ipywidgets.HTML()
         self._code = ipywidgets.HTML()
@@ -366,13 +384,23 @@ class Panel(ABC):
             tooltip="Put every control back to where it stood first",
             layout={"width": "100px"},
         )
-        self.reset_button.on_click(lambda _: self.reset())
+        self.reset_button.on_click(self.guarded(self.reset))
+        self.view = self.arrange(list(controls))
+        for control in controls:
+            control.lock, control.refused = self.lock, self.show_problem
+        self.adapt()
+        self._draw_now()
+        for control in controls:
+            control.changed = self.redraw
+
+    def arrange(self, controls: list[Control]) -> ipywidgets.Widget:
+        """Put the panel's parts together: controls beside the picture where there is room."""
         side = ipywidgets.VBox(
             [*(control.widget for control in controls), self.reset_button],
             layout={"flex": "1 1 420px", "min_width": "300px", "max_width": "500px"},
         )
         helps = "".join(f"<li><b>{escape(c.label)}</b>: {escape(c.help)}</li>" for c in controls)
-        self.view = ipywidgets.VBox(
+        return ipywidgets.VBox(
             [
                 ipywidgets.HBox([side, self._picture], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
                 self._message,
@@ -380,12 +408,6 @@ class Panel(ABC):
                 ipywidgets.HTML(f"<details><summary>What each control does</summary><ul>{helps}</ul></details>"),
             ]
         )
-        for control in controls:
-            control.lock = self.lock
-        self.adapt()
-        self._draw_now()
-        for control in controls:
-            control.changed = self.redraw
 
     # ----------------------------------------------------------------------- what a subclass writes
 
@@ -443,9 +465,9 @@ class Panel(ABC):
                 raise
 
     def reset(self) -> None:
-        """Put every control back to where it stood first."""
+        """Put every control back to where it stood when the panel was first shown."""
         with self._together():
-            self._put_all({name: control.default for name, control in self.controls.items()})
+            self._put_all(self._first or {name: control.default for name, control in self.controls.items()})
 
     def redraw(self) -> None:
         """Bring picture and code up to date; show a problem and keep the last good picture."""
@@ -456,19 +478,35 @@ class Panel(ABC):
                 with self._still():
                     self.adapt()
                 self._draw_now()
-                self.message = ""
+                self.show_problem("")
             except Exception as error:
-                self.message = str(error) if isinstance(error, FtlabError) else f"{type(error).__name__}: {error}"
-            self._message.value = (
-                '<div role="alert" style="padding:2px;border-left:4px solid var(--jp-error-color1,#d32f2f)">'
-                f"{escape(self.message)} (The picture shows the last settings that fitted together.)</div>"
-                if self.message
-                else ""
-            )
+                self.show_problem(error, " (The picture shows the last settings that fitted together.)")
+
+    def show_problem(self, problem: Exception | str, more: str = "") -> None:
+        """Show what went wrong in a line of the panel; an empty text takes the line away."""
+        named = isinstance(problem, (FtlabError, str))
+        self.message = str(problem) if named else f"{type(problem).__name__}: {problem}"
+        self._message.value = (
+            '<div role="alert" style="padding:2px;border-left:4px solid var(--jp-error-color1,#d32f2f)">'
+            f"{escape(self.message + more)}</div>"
+            if self.message
+            else ""
+        )
+
+    def guarded(self, action: Callable[[], Any]) -> Callable[[Any], None]:
+        """Make a callback of an action; its errors, which JupyterLab shows nowhere, are shown in the panel."""
+
+        def called(_: Any) -> None:
+            try:
+                action()
+            except Exception as error:
+                self.show_problem(error)
+
+        return called
 
     def draw(self, recipe: Recipe) -> str:
         """Return the moving picture as SVG text."""
-        return self.page(recipe, svg.draw(self.picture(recipe), _WIDTH))
+        return self.page(recipe, svg.draw(self.picture(recipe), self.width))
 
     def figure(self, recipe: Recipe) -> figure.Picture:
         """Return the same picture as a matplotlib figure, for the stored notebook."""
@@ -477,7 +515,7 @@ class Panel(ABC):
     def _draw_now(self) -> None:
         recipe = self.recipe
         sheet = self.picture(recipe)
-        self._picture.value = self.page(recipe, svg.draw(sheet, _WIDTH))
+        self._picture.value = self.page(recipe, svg.draw(sheet, self.width))
         self._sheet = sheet
         self._code.value = f"The same in code:<pre style='white-space:pre-wrap;margin:0'>{escape(self.code)}</pre>"
 
@@ -497,8 +535,14 @@ class Panel(ABC):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Show the widgets where they can live, and elsewhere a PNG of the present state with its alternative text."""
+        self._shown()
         picture, metadata = figure.draw(self._sheet)._repr_mimebundle_()
         return {**self.view._repr_mimebundle_(), **picture, "text/plain": repr(self)}, metadata
+
+    def _shown(self) -> None:
+        """Note where the controls stand when the panel is shown for the first time: `reset` leads back there."""
+        if self._first is None:
+            self._first = {name: control.value for name, control in self.controls.items()}
 
     @contextmanager
     def _still(self) -> Iterator[None]:

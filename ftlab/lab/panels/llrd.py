@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab.chart import Sheet
+from ftlab.lab.bench.bench import Bench
+from ftlab.lab.chart import Chart, Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Panel
+from ftlab.lab.panels.base import Choice, Number
 from ftlab.lab.plots.llrd import layer_rates_sheet
 from ftlab.recipe import Recipe
-from ftlab.schedules import LRSchedule, layer_rates, preview
+from ftlab.schedules import layer_rates, preview
 from ftlab.techniques.llrd import CONVENTIONS, convention_rates
 
 
@@ -27,22 +28,24 @@ def spread_rates(lowest: float, highest: float, groups: int) -> tuple[float, ...
     return (lowest, *(float(f"{rate:.4g}") for rate in between), highest)
 
 
-class LLRDPanel(Panel):
-    """Move the decay, the rates of top layer and head, or cut the layers into groups; see every layer's rate.
+class LLRDPanel(Bench):
+    """Move the decay, the rates of top layer and head, or cut the layers into groups; train what you see.
 
     Without groups the rates follow the decay; with groups they are spread in equal ratios from the lowest rate to that
     of the top layer. The bars are the full rates, the lines `ftlab.preview`: what `fit` applies. `convention` marks on
-    the bars what the same numbers would mean elsewhere. steps_per_epoch: optimizer updates an epoch. num_layers: only
-    for a model that is not known here.
+    the bars what the same numbers would mean elsewhere. data, fold, size: what to train on, see `Bench`; without data
+    nothing is trained and an epoch has steps_per_epoch updates. num_layers: only for a model that is not known here.
     """
 
-    title = "Rate by layer and by step"
+    title = "Layer-wise learning rates"
+    main = ("layer_decay", "lr", "warmup")
+    extra_title = "every layer's full learning rate as bars"
 
-    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None, **where: Any
+    ) -> None:
         recipe = Recipe() if recipe is None else recipe
-        self.steps_per_epoch = steps_per_epoch
-        first = preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers)
-        self.num_layers = len(first.layers) - 2
+        depth = len(preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers).layers) - 2
         given = recipe.group_lrs
         self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
         self.groups = Number(
@@ -50,10 +53,10 @@ class LLRDPanel(Panel):
             "groups of layers",
             None if given is None else len(given),
             1,
-            self.num_layers,
+            depth,
             integer=True,
             optional="in groups",
-            start=min(3, self.num_layers),
+            start=min(3, depth),
             help="equal groups that share a rate, in place of the decay; rates in equal ratios from lowest to top",
         )
         self.lowest_lr = fields.number(
@@ -61,7 +64,7 @@ class LLRDPanel(Panel):
             "lr",
             name="lowest_lr",
             label="lowest rate",
-            value=given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**self.num_layers:.3g}")),
+            value=given[0] if given else max(1e-7, float(f"{recipe.lr * 0.9**depth:.3g}")),
             help="rate of the lowest group and of the embeddings, at most the top rate; needs two groups or more",
         )
         self.convention = Choice(
@@ -72,8 +75,13 @@ class LLRDPanel(Panel):
             help="marks what the same decay and rate (lr) mean in another source; there lr is the head's rate",
         )
         self.log_axis = fields.log_axis()
-        controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr, self.convention]
-        super().__init__(recipe, [*controls, self.log_axis])
+        controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr]
+        if where.get("data") is not None:
+            self.warmup = fields.number(recipe, "warmup", step=0.01)
+            self.epochs, self.seed = fields.number(recipe, "epochs"), fields.number(recipe, "seed")
+            controls += [self.warmup, self.epochs, self.seed]
+        controls += [self.convention, self.log_axis]
+        super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
 
     def adapt(self) -> None:
         """Switch off what another control makes meaningless."""
@@ -97,10 +105,6 @@ class LLRDPanel(Panel):
         decay = self.layer_decay.value if group_lrs is None else 1.0
         return {**super().changes(), "layer_decay": decay, "group_lrs": group_lrs}
 
-    def preview(self, recipe: Recipe) -> LRSchedule:
-        """Compute the rates to draw: at most 300 steps, corners included."""
-        return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
-
     def rates(self, recipe: Recipe) -> np.ndarray:
         """Compute the full rate of every layer: shape (L + 2,), embeddings first, head last."""
         return layer_rates(
@@ -119,7 +123,11 @@ class LLRDPanel(Panel):
         rates = convention_rates(name, self.num_layers, lr=recipe.lr, layer_decay=recipe.layer_decay)
         return {"others": rates, "name": name}
 
-    def picture(self, recipe: Recipe) -> Sheet:
+    def alone(self, recipe: Recipe) -> Sheet:
         """Describe the full rate of every layer as bars, and the rate of every layer by step."""
         log = self.log_axis.value
         return layer_rates_sheet(self.preview(recipe), self.rates(recipe), **self.compared(recipe), log=log)
+
+    def extra(self, recipe: Recipe) -> Chart:
+        """Describe the full rate of every layer as bars."""
+        return self.alone(recipe).charts[0]

@@ -111,13 +111,11 @@ class ReinitPanel(Panel):
     def _fresh_start(self, seed: int) -> dict[str, dict[str, float]]:
         """Measure all layers and the pooler once re-initialised; the weights as loaded are measured by now."""
         if seed not in self._fresh:
-            import torch
-
             from ftlab.models import layer_map
+            from ftlab.models.rng import own_generator
             from ftlab.techniques.reinit import reinit_top_layers
 
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+            with own_generator(seed):
                 reinit_top_layers(self._model, layer_map(self._model).num_layers)
             self._fresh[seed] = self._measure()
         return self._fresh[seed]
@@ -146,13 +144,13 @@ class ReinitPanel(Panel):
 
 def _mean(tensors: list) -> float:
     count = sum(t.numel() for t in tensors)
-    return sum(float(t.double().sum()) for t in tensors) / count if count else math.nan
+    return sum(float(t.cpu().double().sum()) for t in tensors) / count if count else math.nan
 
 
 def _size(tensors: list) -> float:
     """Root mean square."""
     count = sum(t.numel() for t in tensors)
-    return math.sqrt(sum(float(t.double().norm()) ** 2 for t in tensors) / count) if count else math.nan
+    return math.sqrt(sum(float(t.cpu().double().norm()) ** 2 for t in tensors) / count) if count else math.nan
 
 
 def _spread(tensors: list) -> float:

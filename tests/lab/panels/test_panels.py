@@ -190,11 +190,28 @@ def test_what_is_out_of_range_is_refused_and_nothing_changes(values, parts):
             panel.controls[name].value = values[name]
 
 
-def test_the_mouse_cannot_leave_the_range():
+def test_a_number_that_is_not_allowed_is_put_back_and_the_panel_says_what_is():
     panel = SchedulePanel()
-    panel.lr.box.value = 5.0
-    panel.epochs.box.value = -3
-    assert panel.lr.value == 0.01 and panel.epochs.value == 1
+    for control, typed, allowed in (
+        (panel.lr, 5.0, "1e-07 to 0.01"),
+        (panel.epochs, -3, "whole numbers 1 to 20"),
+        (panel.epochs, 2.5, "whole numbers 1 to 20"),
+    ):
+        before = control.value
+        control.box.value = typed
+        assert control.value == control.box.value == before
+        assert f"{control.name}: " in panel.message and allowed in panel.message
+    panel.epochs.box.value = 7
+    assert panel.epochs.value == 7 and isinstance(panel.epochs.value, int) and not panel.message
+
+
+def test_reset_leads_back_to_what_was_first_shown():
+    panel = SchedulePanel()
+    panel.layer_decay.value = 0.8
+    panel._repr_mimebundle_()
+    panel.set(layer_decay=0.5, epochs=9)
+    panel.reset_button.click()
+    assert panel.recipe == Recipe(layer_decay=0.8)
 
 
 def test_a_model_of_unknown_depth_is_refused_at_once_or_told():
