@@ -214,6 +214,23 @@ def test_the_distance_to_the_average_is_measured_while_there_is_one(data, tmp_pa
     assert run.history.evals[-1]["swa_distance"] == pytest.approx(expected, rel=1e-4) and expected > 0
 
 
+def test_the_average_is_the_mean_of_the_weights_after_each_update_from_the_switch_on(data, tmp_path):
+    """By hand, in NumPy: of 12 updates the last 6, as the checkpoints hold them."""
+    snapshots = []
+
+    class Copy(ft.Callback):
+        def on_evaluate(self, history):
+            tensors, state = load_checkpoint(tmp_path)
+            if state["step"] > 6:
+                snapshots.append(tensors["model"])
+
+    run = fit(RECIPE.but(swa_start=1, eval_every=1), data, checkpoint_dir=tmp_path, callbacks=[Copy()])
+    assert len(snapshots) == 6 and run.history.swa_step == 6
+    for name, averaged in run.swa_model.named_parameters():
+        mean = np.mean([snapshot[name].double().numpy() for snapshot in snapshots], axis=0)
+        np.testing.assert_allclose(averaged.detach().numpy(), mean, rtol=1e-5, atol=1e-7)
+
+
 def test_every_parameter_moves_at_its_own_rate(data):
     """With SGD and one step, each change divided by its layer's rate is the clipped gradient: compare two recipes."""
 

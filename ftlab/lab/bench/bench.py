@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -37,6 +38,7 @@ from ftlab.lab.bench.rows import Row
 from ftlab.lab.bench.turn import TURN
 from ftlab.lab.chart import Chart, Mark, Sheet
 from ftlab.lab.live import Watcher, harmless
+from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Control, Panel
 from ftlab.lab.plots.runs import METRIC_NAMES, rates_chart
 from ftlab.recipe import Recipe
@@ -69,6 +71,8 @@ class Bench(Panel):
     width = view.PICTURE
     main: Sequence[str] = ()
     """Names of the controls that are always visible, at most five; the others are under "more". Empty: all."""
+    hints: Mapping[str, str] = MappingProxyType({})
+    """Short texts under controls, where the help of the recipe's table is too long for the column."""
     extra_title = ""
     """Title of the technique's further picture, folded away below the table; empty: it has none."""
 
@@ -100,15 +104,12 @@ class Bench(Panel):
             sizes[f"all {self._train_rows}"] = None
             if is_int(size) and size not in sizes.values():
                 size = None
-            self.size = Choice(
-                "size",
-                "train on",
-                size,
-                sizes,
-                help="training texts; a smaller sample is part of a larger one",
-                buttons=True,
-            )
-            controls = [*controls, self.size]
+            help = "texts to train on; a smaller sample is part of a larger one"
+            self.size = Choice("size", "train on", size, sizes, help=help, buttons=True)
+            given = {control.name for control in controls}
+            more = [control for control in fields.of_the_run(recipe) if control.name not in given]
+            vars(self).update({control.name: control for control in more})
+            controls = [*controls, *more, self.size]
         super().__init__(recipe, controls)
 
     # ------------------------------------------------------------------------------------------------ for the reader
@@ -288,12 +289,17 @@ class Bench(Panel):
             return super().arrange(controls)
         main = self.main or [control.name for control in controls]
         settings = [control for control in controls if control.name != "size"]
-        visible = [view.narrow(control) for control in settings if control.name in main]
+        visible = [
+            view.narrow(control, self.hints.get(control.name, "")) for control in settings if control.name in main
+        ]
         hidden = [control for control in settings if control.name not in main]
         self._head, self._cost = view.html(view.STYLE), view.html()
         side = [*visible, self._cost, self.size.list]
         if hidden:
-            self._hidden = ipywidgets.VBox([view.narrow(control) for control in hidden], layout={"display": "none"})
+            self._hidden = ipywidgets.VBox(
+                [view.narrow(control, self.hints.get(control.name, "")) for control in hidden],
+                layout={"display": "none"},
+            )
             self.more = view.fold("more: " + ", ".join(control.label for control in hidden), self._hidden)
             side += [self.more, self._hidden]
         act = self.guarded

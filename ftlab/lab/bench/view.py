@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -99,8 +100,8 @@ def fold(text: str, hidden: ipywidgets.Widget) -> ipywidgets.Button:
     return button(f"▸ {text}", "Show or hide", toggle, "ftlab-more")
 
 
-def narrow(control: Control) -> ipywidgets.Widget:
-    """Arrange a control for the side column: name and number in a line, the slider below, then the help."""
+def narrow(control: Control, hint: str = "") -> ipywidgets.Widget:
+    """Arrange a control for the side column: name and number in a line, the slider below, then a hint of its help."""
     row = control.widget
     row.layout.min_height = "0"
     if isinstance(control, Number):
@@ -111,8 +112,8 @@ def narrow(control: Control) -> ipywidgets.Widget:
     elif hasattr(control, "list"):
         control.list.layout.width = "100%"
         control.list.style.description_width = "96px"
-    hint, _, more = control.help.partition("; ")
-    text = html(f'<small title="{escape(more or hint)}">{escape(hint)}</small>')
+    hint = hint or re.sub(r" \(.*?\)", "", control.help.partition("; ")[0])
+    text = html(f'<small title="{escape(control.help)}">{escape(hint)}</small>')
     return ipywidgets.VBox([row, text], layout={"margin": "0 0 3px 0"})
 
 

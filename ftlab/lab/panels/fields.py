@@ -88,6 +88,13 @@ def warmup(recipe: Recipe, total_steps: int) -> tuple[Number, Number]:
     return share, steps
 
 
+def of_the_run(recipe: Recipe) -> list[Number]:
+    """Make the controls that a bench offers for every technique: warm-up (unless it is in steps), epochs, seed."""
+    in_steps = isinstance(recipe.warmup, int) and recipe.warmup > 0
+    warmup = [] if in_steps else [number(recipe, "warmup", value=float(recipe.warmup), step=0.01)]
+    return [*warmup, number(recipe, "epochs"), number(recipe, "seed")]
+
+
 def averaging(recipe: Recipe, latest: float, step: float = 0.5) -> tuple[Number, Number]:
     """Make the controls of averaging, which may be off: the epoch from which on, and the flat rate."""
     start = number(recipe, "swa_start", high=latest, step=step, start=max(0, recipe.epochs - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,13 @@ class LLRDPanel(Bench):
 
     title = "Layer-wise learning rates"
     main = ("layer_decay", "lr", "warmup")
+    hints = MappingProxyType(
+        {
+            "layer_decay": "factor from each layer to the one below",
+            "lr": "peak of the top layer; logarithmic",
+            "warmup": "share of the run in which it rises from 0",
+        }
+    )
     extra_title = "every layer's full learning rate as bars"
 
     def __init__(
@@ -76,10 +84,6 @@ class LLRDPanel(Bench):
         )
         self.log_axis = fields.log_axis()
         controls = [self.layer_decay, self.lr, self.head_lr, self.groups, self.lowest_lr]
-        if where.get("data") is not None:
-            self.warmup = fields.number(recipe, "warmup", step=0.01)
-            self.epochs, self.seed = fields.number(recipe, "epochs"), fields.number(recipe, "seed")
-            controls += [self.warmup, self.epochs, self.seed]
         controls += [self.convention, self.log_axis]
         super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
 
