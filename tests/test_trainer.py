@@ -121,6 +121,16 @@ def test_with_all_techniques_off_it_is_plain_adamw(data):
     np.testing.assert_allclose(run.history.lr[:, 0], [3e-3 * (1 - s / 12) for s in range(12)], rtol=1e-12)
 
 
+def test_what_is_drawn_in_a_run_follows_the_seed(data):
+    """Without learning, what is handed back is the tiny model whose top layer was drawn anew right after seeding."""
+    recipe = RECIPE.but(lr=0.0, epochs=1, reinit_layers=1, seed=5)
+    run = fit(recipe, data)
+    model = tiny_model(recipe, task="regression", labels=None, num_layers=6)
+    torch.manual_seed(5)
+    ft.reinit.reinit_top_layers(model, 1)
+    assert same(run.final_model.state_dict(), model.state_dict())
+
+
 @pytest.fixture(scope="module")
 def extremes(tmp_path_factory):
     """The 50 easiest and the 50 hardest passages, with their scores and as two classes."""
