@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from ftlab.models.rng import random_states, set_random_states
+from ftlab.models.rng import own_generator
 
 SIDES = {"xlnet": "left"}
 """Where the padding goes, by family, if not on the right: XLNet's classifier reads the last token, whatever it is."""
@@ -110,13 +110,13 @@ def _pad(model: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> tup
 
 def _seed(model: nn.Module, _: Any) -> None:
     if not model.training:
-        model.states_before = random_states()
-        torch.manual_seed(0)
+        model.draws = own_generator(0)
+        model.draws.__enter__()
 
 
 def _unseed(model: nn.Module, *_: Any) -> None:
-    if "states_before" in vars(model):
-        set_random_states(vars(model).pop("states_before"))
+    if "draws" in vars(model):
+        vars(model).pop("draws").__exit__(None, None, None)
 
 
 def max_positions(model: nn.Module) -> int | None:

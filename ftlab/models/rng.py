@@ -76,20 +76,6 @@ def _accelerator() -> tuple[str, Any]:
     return kind, torch.get_device_module(kind)
 
 
-def random_states() -> dict[str, torch.Tensor]:
-    """Return where torch's global generators stand: on the CPU, and on an accelerator if there is one."""
-    kind, device = _accelerator()
-    return {"cpu": torch.get_rng_state(), **({kind: device.get_rng_state()} if kind else {})}
-
-
-def set_random_states(states: dict[str, torch.Tensor]) -> None:
-    """Restore what `random_states` returned."""
-    torch.set_rng_state(states["cpu"])
-    kind, device = _accelerator()
-    if kind in states:
-        device.set_rng_state(states[kind])
-
-
 @contextmanager
 def seeded(seed: int) -> Iterator[own_generator]:
     """Yield an `own_generator`; accelerators draw from their own, seeded inside the block and put back afterwards.
