@@ -509,9 +509,11 @@ class Bench(Panel):
 
     def _in_thread(self, work: Callable[[threading.Event], Any], progress: Callable[[], str]) -> None:
         """Do work that needs the processor, if nothing else has the turn. Raises BusyError if something has."""
-        stop = TURN.take(self, self.title, progress)
-        self.show_problem("")
-        self._refresh()
+        try:
+            stop = TURN.take(self, self.title, progress)
+            self.show_problem("")
+        finally:
+            self._refresh()  # Stop ends what another bench trains, too
 
         def do() -> None:
             try:
