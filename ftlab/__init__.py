@@ -8,6 +8,7 @@ Public names are loaded when first used, so that `import ftlab` costs nothing an
 """
 
 import importlib
+import random
 
 import lazy_loader
 
@@ -24,14 +25,7 @@ _load, _names, __all__ = lazy_loader.attach(
         "callbacks": ["Callback"],
         "clinic.diagnosis": ["diagnose"],
         "data": ["Data", "load_data"],
-        "errors": [
-            "CheckpointError",
-            "DataError",
-            "ExerciseError",
-            "FtlabError",
-            "ModelError",
-            "RecipeError",
-        ],
+        "errors": ["CheckpointError", "DataError", "ExerciseError", "FtlabError", "ModelError", "RecipeError"],
         "history": ["History"],
         "lab": ["exercises", "panels", "plots"],
         "lab.check": ["check"],
@@ -61,9 +55,11 @@ _FORMER = {
 
 
 def __getattr__(name):
-    if name in _FORMER:
-        return importlib.import_module(_FORMER[name])
-    return _load(name)
+    state = random.getstate()
+    try:
+        return importlib.import_module(_FORMER[name]) if name in _FORMER else _load(name)
+    finally:
+        random.setstate(state)  # rich, which scikit-learn imports, draws a number
 
 
 def __dir__():

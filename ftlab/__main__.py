@@ -9,7 +9,9 @@
     python -m ftlab fields
 
 Every field of a Recipe is an option of the same name; `fields` prints them all. Several processes: `accelerate launch
--m ftlab fit ...` for one run; `study --workers 4`, or the same `study` command on several machines, for many.
+--multi_gpu --num_processes 2 -m ftlab fit ...` for one run (on CPUs with ACCELERATE_USE_CPU=true before it;
+accelerate's own --cpu starts one process, without a word); `study --workers 4`, or the same `study` command on several
+machines, for many.
 """
 
 from __future__ import annotations
@@ -18,13 +20,9 @@ import argparse
 import ast
 import dataclasses
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
-import time
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,50 +158,16 @@ def study_command(args: argparse.Namespace) -> int:
 
 
 def _work_side_by_side(args: argparse.Namespace) -> None:
-    """Run the command in `args.workers` processes that end when this one does, whatever ends it."""
+    """Run the command in `args.workers` processes."""
     from ftlab import __main__ as importable  # as the module that runs, "__main__", a new process cannot import it
+    from ftlab.study.workers import run_side_by_side
 
-    context = multiprocessing.get_context("spawn")
     options = {name: value for name, value in vars(args).items() if name != "run"}
-    lifeline, held_here = context.Pipe(duplex=False)
-    numbers = range(1, args.workers + 1)
-    workers = [context.Process(target=importable._worker, args=(options, n, lifeline)) for n in numbers]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        held_here.close()
-        for worker in workers:
-            if worker.is_alive():
-                worker.join()
-    for n, worker in zip(numbers, workers, strict=True):
-        if worker.exitcode < 0:
-            print(f"[{n}] ended by {signal.Signals(-worker.exitcode).name}; its cell is open again", file=sys.stderr)
+    run_side_by_side(partial(importable._worker, options), args.workers)
 
 
-def _worker(options: dict[str, Any], number: int, lifeline: Connection) -> None:
-    """Be one of several workers: one thread unless told otherwise, and an interrupt once the other end is closed."""
-    if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C reaches the parent alone, which hands it on, once
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    prefix = f"[{number}] "
-    sys.exit(_run(argparse.Namespace(**{**options, "run": study_command, "workers": 1, "prefix": prefix}), prefix))
-
-
-def _end_with_parent(lifeline: Connection) -> None:
-    try:
-        lifeline.recv()
-    except EOFError:
-        pass
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # ends a sleep too
-    else:
-        signal.raise_signal(signal.SIGINT)
-    time.sleep(60)
-    os._exit(1)  # it hangs
+def _worker(options: dict[str, Any], prefix: str) -> int:
+    return _run(argparse.Namespace(**{**options, "run": study_command, "workers": 1, "prefix": prefix}), prefix)
 
 
 def results_command(args: argparse.Namespace) -> int:
@@ -364,7 +328,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--storage", default="sqlite:///ftlab-study.db", help="database that the workers share")
     study.add_argument("--name", help="name of the study in the storage")
     study.add_argument("--out", help="JSONL file of the finished cells, read first and written after each")
-    study.add_argument("--test_looks", action="store_true", help="score the test part at every look, to study looking")
+    study.add_argument("--test_looks", action="store_true", help="score the test set at every evaluation")
     study.add_argument("--max_cells", type=int, help="stop after so many cells, each worker")
     study.add_argument(
         "--workers", type=int, default=1,

@@ -43,7 +43,7 @@ def save_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         for name, named in tensors.items():
-            save_file({k: v.detach().cpu().contiguous() for k, v in named.items()}, partial / f"{name}.safetensors")
+            save_file(_apart(named), partial / f"{name}.safetensors")
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
         write_manifest(partial)
         for abandoned in _newest_first(folder):
@@ -209,6 +209,13 @@ def unflatten_optimizer(tensors: dict[str, torch.Tensor], rest: dict[str, Any]) 
     for index, key, value in rest["scalars"]:
         state.setdefault(index, {})[key] = value
     return {"state": state, "param_groups": rest["groups"]}
+
+
+def _apart(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copy what lies in the memory of an earlier tensor (tied weights): safetensors writes each place once."""
+    first = {tensor.untyped_storage().data_ptr(): name for name, tensor in reversed(named.items())}
+    tied = {name for name, tensor in named.items() if first[tensor.untyped_storage().data_ptr()] != name}
+    return {k: (v.clone() if k in tied else v).detach().cpu().contiguous() for k, v in named.items()}
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from ftlab import hooks
 from ftlab.bert_schedules import BERT_SCHEDULES
 from ftlab.checks import whole
 from ftlab.errors import RecipeError
+from ftlab.known_models import KNOWN_MODELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -185,28 +186,7 @@ def layer_rates(
     return rates
 
 
-KNOWN_LAYERS = {
-    "minilm": 6,
-    "bert-base-uncased": 12,
-    "bert-base-cased": 12,
-    "bert-large-uncased": 24,
-    "roberta-base": 12,
-    "FacebookAI/roberta-base": 12,
-    "roberta-large": 24,
-    "FacebookAI/roberta-large": 24,
-    "distilbert-base-uncased": 6,
-    "distilroberta-base": 6,
-    "xlm-roberta-base": 12,
-    "camembert-base": 12,
-    "google/electra-small-discriminator": 12,
-    "google/electra-base-discriminator": 12,
-    "microsoft/deberta-v3-small": 6,
-    "microsoft/deberta-v3-base": 12,
-    "microsoft/mpnet-base": 12,
-    "answerdotai/ModernBERT-base": 22,
-    "answerdotai/ModernBERT-large": 28,
-    "gpt2": 12,
-}
+KNOWN_LAYERS = {name: sizes[0] for name, sizes in KNOWN_MODELS.items()}
 
 
 def num_layers_of(model: str) -> int | None:

@@ -7,6 +7,7 @@ Devices, mixed precision and several processes are `accelerate`'s work.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
@@ -308,15 +309,16 @@ class Job:
             averaged = scores(task, self.predict(self.averager.model, rows), self.data.targets[rows])
             result["swa_score"] = averaged["score"]
             result["swa_distance"] = self.averager.distance(self.bare_model)
-        best = self.best.update(result["score"])
-        if best:
-            self.keep_weights()
+        best = copy.copy(self.best)
+        is_best = best.update(result["score"])
+        weights = self.copy_weights() if is_best else self.best_weights
+        vars(self).update(best=best, best_weights=weights)  # together: an interrupt comes before or after
         self.history.evals.append(
             {
                 "step": done,
                 "epoch": done / self.schedule.steps_per_epoch,
                 **result,
-                "best": best,
+                "best": is_best,
                 "seconds": time.perf_counter() - began,
             }
         )
@@ -326,16 +328,13 @@ class Job:
         """Compute logits (n, k) of `rows`, in their order."""
         return predict_rows(model, self.batches, rows, self.accelerator)
 
-    def keep_weights(self) -> None:
-        """Keep a copy of the present weights as the best, in the memory of the last one."""
-        weights = self.bare_model.state_dict()
-        if self.best_weights is None:
-            pinned = self.accelerator.device.type == "cuda"  # a GPU copies there several times as fast
-            self.best_weights = {
-                name: torch.empty_like(value, device="cpu", pin_memory=pinned) for name, value in weights.items()
-            }
+    def copy_weights(self) -> dict[str, torch.Tensor]:
+        """Copy the present weights to the computer's memory."""
+        weights, pinned = self.bare_model.state_dict(), self.accelerator.device.type == "cuda"  # a GPU is faster there
+        kept = {name: torch.empty_like(value, device="cpu", pin_memory=pinned) for name, value in weights.items()}
         for name, value in weights.items():
-            self.best_weights[name].copy_(value)
+            kept[name].copy_(value)
+        return kept
 
     def restore_best_weights(self) -> None:
         """Put the best checkpoint's weights into the model; without any evaluation it keeps the present ones."""

@@ -23,6 +23,15 @@ def test_round_trip_and_only_the_newest_two_are_kept(tmp_path):
     assert loaded["empty"] == {}
 
 
+def test_tied_weights_are_written_and_read(tmp_path):
+    """safetensors refuses tensors that share memory; torch ties by sharing it."""
+    word = torch.arange(6.0).reshape(2, 3)
+    named = {"shared": word, "tied": word, "part": word[0], "other": torch.ones(2)}
+    save_checkpoint(tmp_path, 1, {"model": named}, {})
+    loaded = load_checkpoint(tmp_path)[0]["model"]
+    assert {name: value.tolist() for name, value in loaded.items()} == {k: v.tolist() for k, v in named.items()}
+
+
 def test_nothing_there(tmp_path):
     assert load_checkpoint(tmp_path / "none") is None
     (tmp_path / ".partial-step-00000009").mkdir()  # what a crash while writing leaves behind

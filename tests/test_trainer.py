@@ -20,7 +20,8 @@ from ftlab.__main__ import main
 from ftlab.checkpoint import load_checkpoint
 from ftlab.data.batches import length_grouped_batches
 from ftlab.models.load import load_tokenizer, tiny_model
-from ftlab.trainer import training_loop
+from ftlab.techniques.frequent_eval import BestScore
+from ftlab.trainer import prepare, training_loop
 from tests.pairwise import pairwise
 
 TEXTS = [
@@ -213,6 +214,32 @@ def test_the_distance_to_the_average_is_measured_while_there_is_one(data, tmp_pa
     assert run.history.evals[-1]["swa_distance"] == pytest.approx(expected, rel=1e-4) and expected > 0
 
 
+def test_the_average_is_the_mean_of_the_weights_after_each_update_from_the_switch_on(data, tmp_path):
+    """By hand, in NumPy: of 12 updates the last 6, as the checkpoints hold them."""
+    snapshots = []
+
+    class Copy(ft.Callback):
+        def on_evaluate(self, history):
+            tensors, state = load_checkpoint(tmp_path)
+            if state["step"] > 6:
+                snapshots.append(tensors["model"])
+
+    run = fit(RECIPE.but(swa_start=1, eval_every=1), data, checkpoint_dir=tmp_path, callbacks=[Copy()])
+    assert len(snapshots) == 6 and run.history.swa_step == 6
+    for name, averaged in run.swa_model.named_parameters():
+        mean = np.mean([snapshot[name].double().numpy() for snapshot in snapshots], axis=0)
+        np.testing.assert_allclose(averaged.detach().numpy(), mean, rtol=1e-5, atol=1e-7)
+
+
+def test_the_average_is_scored_as_itself(data):
+    """At the last evaluation it is the model that is handed back."""
+    run = fit(RECIPE.but(swa_start=1), data)
+    validation = data.split(0).validation[:24]
+    rmse = math.sqrt(np.mean((run.predict([data.texts[i] for i in validation]) - data.targets[validation]) ** 2))
+    assert run.history.evals[-1]["swa_score"] == pytest.approx(rmse, rel=1e-4)
+    assert run.history.evals[-1]["score"] != pytest.approx(rmse, rel=1e-4)
+
+
 def test_every_parameter_moves_at_its_own_rate(data):
     """With SGD and one step, each change divided by its layer's rate is the clipped gradient: compare two recipes."""
 
@@ -328,6 +355,55 @@ def test_an_interrupt_keeps_everything_so_far(data, event):
     assert run.status == "interrupted" and ended == [run]
     assert len(run.history) == {"on_train_begin": 0, "on_step": 1, "on_evaluate": 6}[event]
     assert np.isfinite(run.predict(TEXTS[0]))
+
+
+def test_an_interrupt_leaves_the_best_score_with_its_own_weights(data):
+    """Raised at one line after another of an evaluation that finds a new best."""
+    job = prepare(RECIPE, data)
+
+    def load(noise: int) -> float:
+        torch.manual_seed(noise)
+        with torch.no_grad():
+            for parameter in job.bare_model.parameters():
+                parameter.copy_(torch.randn_like(parameter) * 0.1)
+        job.best = BestScore()
+        return job.evaluate(1)
+
+    worse, better = sorted((1, 2), key=load, reverse=True)
+    score = {noise: load(noise) for noise in (worse, better)}
+    kept = {score[noise]: (load(noise), job.best_weights)[1] for noise in (worse, better)}
+
+    def lines_until(limit: float) -> int:
+        """Evaluate the better weights over the worse, interrupted at a line; return how many lines there were."""
+        load(worse)
+        job.bare_model.load_state_dict(kept[score[better]])
+        count = 0
+
+        def trace(frame, event, argument):
+            nonlocal count
+            if Path(frame.f_code.co_filename).name not in ("trainer.py", "frequent_eval.py"):
+                return None
+            count += event == "line"
+            if count > limit:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            job.evaluate(2)
+        finally:
+            sys.settrace(before)
+        return count
+
+    lines, found = lines_until(math.inf), set()
+    for line in {*range(20), *range(20, lines, 31), *range(lines - 12, lines)}:
+        with pytest.raises(KeyboardInterrupt):
+            lines_until(line)
+        assert same(job.best_weights, kept[job.best.score]), f"mixed after {line} of {lines} lines"
+        found.add(job.best.score)
+    assert found == set(score.values()), "before and after, and never between"
 
 
 def test_callbacks_can_ask_for_predictions_and_change_nothing_by_it(data):

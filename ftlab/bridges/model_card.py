@@ -25,14 +25,14 @@ def model_card(
     """Write the card of a finished run; `card.save(folder / "README.md")` puts it beside the model.
 
     name: of the model on the hub. intended, not_for: what it may and may not be used for, in sentences of yours.
-    license: an identifier such as "apache-2.0"; language: such as "en". The score in the metadata is the test part's,
+    license: an identifier such as "apache-2.0"; language: such as "en". The score in the metadata is the test set's,
     of the weights that `run.save_pretrained` writes.
 
     Raises ModelError for a run without a test score, DataError for the data of another run or an empty sentence.
     """
     for field, text in {"name": name, "intended": intended, "not_for": not_for}.items():
         if not isinstance(text, str) or not text.strip():
-            raise DataError(f"{field}: {text!r} is no text; a card that leaves it out misleads its reader")
+            raise DataError(f"{field}: {text!r} is not a text; a card that leaves it out misleads its reader")
     if (data.name, data.task, data.labels) != (run.data_name, run.task, run.labels):
         raise DataError(f"data: the run was trained on {run.data_name!r} ({run.task}), this is {data!r}")
     averaged = run.swa_model is not None
@@ -42,8 +42,8 @@ def model_card(
     recipe, metric = run.recipe, run.history.metric
     base = MINILM_ON_THE_HUB if recipe.model == "minilm" else recipe.model
     gives = "a number" if run.labels is None else f"one of {len(run.labels)} classes ({', '.join(run.labels)})"
-    weights = "the averaged weights (SWA)" if averaged else "the checkpoint that was best on the validation part"
-    parts = ", ".join(f"{part} {len(rows)}" for part, rows in data.split(run.fold)._asdict().items())
+    weights = "the averaged weights (SWA)" if averaged else "the checkpoint that was best on the validation set"
+    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in data.split(run.fold)._asdict().items())
     metadata = ModelCardData(
         model_name=name,
         language=language,
@@ -57,16 +57,16 @@ def model_card(
                 task_type="text-classification",
                 dataset_type=data.name,
                 dataset_name=data.name,
-                dataset_split=f"test part of fold {run.fold}",
+                dataset_split=f"test set of fold {run.fold}",
                 metric_type=metric,
                 metric_value=round(float(test), 4),
             )
         ],
     )
-    scores = {"test (looked at once)": test}
+    scores = {"test (evaluated once)": test}
     if not averaged:
         scores["validation (selected on, so it flatters)"] = run.best_score
-    rows = "\n".join(f"| {part} | {score:.4f} |" for part, score in scores.items())
+    rows = "\n".join(f"| {which} | {score:.4f} |" for which, score in scores.items())
     return ModelCard(f"""---
 {metadata.to_yaml()}
 ---
@@ -87,13 +87,13 @@ Gives a text {gives}. Fine-tuned from `{base}` with ftlab: {weights}.
 
 ## Data
 
-`{data.name}`: {len(data)} texts. Fold {run.fold} of {data.num_folds}, dealt out with seed {data.seed}: {parts}.
+`{data.name}`: {len(data)} texts. Fold {run.fold} of {data.num_folds}, dealt out with seed {data.seed}: {sizes}.
 Rows with the same text share a fold ({data.num_duplicates} repeat an earlier one). Texts are cut at
 {recipe.max_length} tokens.
 
 ## Score
 
-| part | {METRIC_WORDS[metric]} |
+| set | {METRIC_WORDS[metric]} |
 |---|---|
 {rows}
 

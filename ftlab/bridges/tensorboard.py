@@ -31,9 +31,9 @@ class TensorBoard(Callback):
 
     folder: each run gets a folder of its own in it, run-1, run-2, ..., so that TensorBoard draws them as lines beside
     each other; `path` is that of the last run. A resumed run is written whole. Tags: train/loss, train/grad_norm,
-    rate/<place>, validation/loss, validation/<metric>, for classes validation/accuracy, of averaged weights
-    validation/averaged_<metric>. Steps are the History's: updates from 0, and for looks the number of updates done.
-    With several processes only the first writes.
+    rate/<layer>, validation/loss, validation/<metric>, for classes validation/accuracy, of averaged weights
+    validation/averaged_<metric>. Steps are the History's: updates from 0, and for evaluations the number of updates
+    done. With several processes only the first writes.
 
     Raises ImportError, which says what to install, without the package tensorboard; CheckpointError if `folder` cannot
     be written to.
@@ -65,7 +65,7 @@ class TensorBoard(Callback):
         self._writer = self._make_writer(str(self.path))
         self._history = history
         self._began = time.time() - (float(history.seconds[-1]) if len(history) else 0.0)
-        self._rows = self._looks = 0
+        self._rows = self._evals = 0
         self._write(history)
 
     def on_step(self, history: History) -> None:
@@ -89,18 +89,18 @@ class TensorBoard(Callback):
         self._writer = None
 
     def _write(self, history: History) -> None:
-        """Write the updates and looks that have come since the last time, and hand them to the disk."""
+        """Write the updates and evaluations made since the last time, and flush them to the disk."""
         losses, norms, rates, seconds = history.loss, history.grad_norm, history.lr, history.seconds
         for step in range(self._rows, len(losses)):
             values = {"train/loss": losses[step], "train/grad_norm": norms[step]}
             values |= {f"rate/{name}": rate for name, rate in zip(history.layers, rates[step], strict=True)}
             self._scalars(values, step, seconds[step])
-        for look in history.evals[self._looks :]:
-            values = {"loss": look["loss"], history.metric: look["score"]}
-            values |= {"accuracy": look.get("accuracy"), f"averaged_{history.metric}": look.get("swa_score")}
-            done = look["step"]
+        for made in history.evals[self._evals :]:
+            values = {"loss": made["loss"], history.metric: made["score"]}
+            values |= {"accuracy": made.get("accuracy"), f"averaged_{history.metric}": made.get("swa_score")}
+            done = made["step"]
             self._scalars({f"validation/{name}": value for name, value in values.items()}, done, seconds[done - 1])
-        self._rows, self._looks = len(losses), len(history.evals)
+        self._rows, self._evals = len(losses), len(history.evals)
         self._writer.flush()
         self._due = time.monotonic() + INTERVAL
 

@@ -322,10 +322,17 @@ def _with_steps(state: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool, l
         return [entry for entry in entries if math.isfinite(entry["step"])], False, [f"{said}: placed by their epoch"]
     losses = sum("loss" in _losses_in(entry) for entry in entries)
     each = planned / losses if planned > 0 and losses else 1.0  # as if the log were that of a finished run
+    if all(math.isfinite(_real(entry.get("epoch"))) for entry in without):
+        entries = [entry for entry in entries if math.isfinite(_real(entry.get("epoch")))]
+        entries.sort(key=lambda entry: (_real(entry["epoch"]), "loss" not in entry))
     done = 0
     for entry in entries:
         done += "loss" in _losses_in(entry)
         entry["step"] = done * each
+    for found in _validation_sets(entries, of_each_step=False).values():
+        if len({entry["step"] for entry in found}) < len(found):  # all of them after the losses: evenly, then
+            for i, entry in enumerate(found, start=1):
+                entry["step"] = max(done, len(found)) * each * i / len(found)
     return entries, True, [f"{said}: the losses are counted, so that steps and examples are uncertain"]
 
 
@@ -334,17 +341,19 @@ def _losses_in(entry: Mapping[str, Any]) -> list[str]:
     return [key for key in entry if re.fullmatch(r"loss|eval_(.+_)?loss", str(key)) and entry[key] is not None]
 
 
-def _validation_sets(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _validation_sets(entries: Sequence[Any], *, of_each_step: bool = True) -> dict[str, list[dict[str, Any]]]:
     """Sort the evaluations by validation set, "" for the only one: Trainer logs a dictionary's as eval_<name>_loss.
 
     A loss beside another of its own set, such as eval_mlm_loss beside eval_loss, is a part of it and no set.
     """
-    sets: dict[str, list[Mapping[str, Any]]] = {}
+    sets: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         names = [key.removeprefix("eval_").removesuffix("loss") for key in _losses_in(entry) if key != "loss"]
         for name in names:
             if not any(name != other and name.startswith(other) for other in names):
                 sets.setdefault(name.removesuffix("_"), []).append(entry)
+    if not of_each_step:
+        return sets
     return {name: _of_each_step(found, f"eval_{name}_loss" if name else "eval_loss") for name, found in sets.items()}
 
 

@@ -19,7 +19,7 @@ from ftlab.data.delimited import read_delimited
 from ftlab.data.encoding import check_utf8
 from ftlab.data.headers import header_doubt
 from ftlab.data.spelling import is_missing
-from ftlab.data.table import Table, is_unicode, listed, short
+from ftlab.data.table import Table, brief, is_unicode, listed, short
 from ftlab.errors import DataError
 
 
@@ -128,10 +128,12 @@ def _read_parquet(path: Path) -> Table:
 
     try:
         with parquet.ParquetFile(path) as file:  # read_table takes no name twice
-            table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path.name}: damaged, or not a Parquet file ({error}); write it again") from error
-    return Table.named(path.name, table.column_names, table.to_pandas(ignore_metadata=True))
+            table = file.read().replace_schema_metadata(None)  # what pandas noted there says nothing of the values
+        table.validate(full=True)  # whether texts are UTF-8
+        frame = table.to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: the notes are no JSON
+        raise DataError(f"{path.name}: damaged, or not a Parquet file ({brief(error)}); write it again") from error
+    return Table.named(path.name, table.column_names, frame)
 
 
 def _read_excel(path: Path) -> Table:
@@ -139,7 +141,7 @@ def _read_excel(path: Path) -> Table:
         # Cells as they are: pandas would make numbers of texts such as 007, and rename repeated columns.
         cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
     except Exception as error:  # openpyxl answers damage with whatever happened to go wrong
-        raise DataError(f"{path.name}: damaged, or not an .xlsx workbook ({error}); save it again") from error
+        raise DataError(f"{path.name}: damaged, or not an .xlsx workbook ({brief(error)}); save it again") from error
     cells = cells.dropna(how="all")
     header, frame = cells.iloc[:1], cells.iloc[1:]
     names = header.to_numpy().ravel().tolist()

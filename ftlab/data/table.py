@@ -88,6 +88,12 @@ def short(value: object) -> str:
     return written if len(written) <= QUOTED else f"{written[: QUOTED - 3]}..."
 
 
+def brief(error: Exception) -> str:
+    """Write the start of a library's message, which may quote a whole file."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= 2 * QUOTED else f"{said[: 2 * QUOTED - 3]}..."
+
+
 def listed(names: Iterable[object], most: int = 5, write: Callable[[Any], str] = str) -> str:
     """Return names for a message, the first few of many, in about a line."""
     names, shown = list(names), []

@@ -169,7 +169,7 @@ def _data_ends(chart: Chart, side: str) -> tuple[float, float] | None:
         low, high = (10.0 ** math.floor(math.log10(low) - 0.01), high * 1.05) if bars else (low / 1.3, high * 1.3)
     elif bars:
         low, high = min(0.0, low), max(0.0, high) or (0.0 if low < 0 else 1.0)
-    elif side == "y" or low == high:
+    elif side == "y" or chart.y.names or low == high:  # curves fill the width, points keep off the edges
         margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         low, high = (0.0 if 0 <= low < 0.3 * high else low - margin), high + margin
     return (low if axis.low is None else axis.low), (high if axis.high is None else axis.high)

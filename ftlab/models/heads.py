@@ -9,7 +9,7 @@ Every head ends in one linear layer, which `final_linear` finds and whose inputs
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,16 +30,24 @@ HEAD_WEIGHTS = "ftlab_head.safetensors"
 
 
 class _Head(nn.Module):
-    """Pool the backbone's output to one vector a text (each head's `pool`), then dropout, then linear."""
+    """Pool the backbone's output to one vector a text (each head's `pool`), then dropout, then linear.
+
+    like: the states that it pools of a text, for their number and width.
+    """
 
     needs_hidden_states = False
     num_vectors = 1
 
-    def __init__(self, config: PretrainedConfig, width: int, dropout: float) -> None:
+    def __init__(self, config: PretrainedConfig, like: Sequence[Tensor], dropout: float) -> None:
         super().__init__()
         self.last_token = reads_left_to_right(config)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(self.num_vectors * width, config.num_labels)
+        self.linear = nn.Linear(self.num_vectors * like[0].shape[-1], config.num_labels)
+
+    @staticmethod
+    def states(output) -> Sequence[Tensor]:
+        """Return what is pooled of a backbone's output: tensors (batch, tokens, H)."""
+        return [output.last_hidden_state]
 
     def forward(self, output, mask: Tensor) -> Tensor:
         return self.linear(self.dropout(self.pool(output, mask)))
@@ -47,6 +55,10 @@ class _Head(nn.Module):
 
 class PoolerHead(_Head):
     """The backbone's own pooler: for BERT tanh(W h_first + b), (batch, H)."""
+
+    @staticmethod
+    def states(output) -> Sequence[Tensor]:
+        return [output.pooler_output]
 
     def pool(self, output, mask: Tensor) -> Tensor:
         return output.pooler_output
@@ -68,13 +80,17 @@ class MixHead(_Head):
 
     needs_hidden_states = True
 
-    def __init__(self, config: PretrainedConfig, width: int, dropout: float) -> None:
-        super().__init__(config, width, dropout)
-        self.weights = nn.Parameter(torch.zeros(config.num_hidden_layers + 1))
+    def __init__(self, config: PretrainedConfig, like: Sequence[Tensor], dropout: float) -> None:
+        super().__init__(config, like, dropout)
+        self.weights = nn.Parameter(torch.zeros(len(like)))
         self.scale = nn.Parameter(torch.ones(1))
 
+    @staticmethod
+    def states(output) -> Sequence[Tensor]:
+        return output.hidden_states
+
     def pool(self, output, mask: Tensor) -> Tensor:
-        means = torch.stack([_mean(hidden, mask) for hidden in output.hidden_states])
+        means = torch.stack([_mean(hidden, mask) for hidden in self.states(output)])
         return self.scale * torch.einsum("d,dbh->bh", self.weights.softmax(0).to(means.dtype), means)
 
 
@@ -84,9 +100,9 @@ class AttentionHead(_Head):
     W is (512, H) and v (1, 512), as in the article.
     """
 
-    def __init__(self, config: PretrainedConfig, width: int, dropout: float) -> None:
-        super().__init__(config, width, dropout)
-        self.attention = nn.Sequential(nn.Linear(width, 512), nn.Tanh(), nn.Linear(512, 1))
+    def __init__(self, config: PretrainedConfig, like: Sequence[Tensor], dropout: float) -> None:
+        super().__init__(config, like, dropout)
+        self.attention = nn.Sequential(nn.Linear(like[0].shape[-1], 512), nn.Tanh(), nn.Linear(512, 1))
 
     def pool(self, output, mask: Tensor) -> Tensor:
         hidden = output.last_hidden_state
@@ -104,13 +120,17 @@ class Concat4Head(_Head):
     needs_hidden_states = True
     num_vectors = 4
 
+    @staticmethod
+    def states(output) -> Sequence[Tensor]:
+        return output.hidden_states[-4:]
+
     def pool(self, output, mask: Tensor) -> Tensor:
         position = torch.arange(mask.shape[1], device=mask.device)
         order = position if self.last_token else -position
         # the real token that is first, or last, on whichever side the padding is
         index = order.expand_as(mask).masked_fill(mask == 0, -mask.shape[1]).argmax(1)
         rows = torch.arange(len(mask), device=mask.device)
-        return torch.cat([hidden[rows, index] for hidden in output.hidden_states[-4:]], dim=-1)
+        return torch.cat([hidden[rows, index] for hidden in self.states(output)], dim=-1)
 
 
 HEADS = {
@@ -126,6 +146,32 @@ def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
     """Average hidden states (batch, tokens, H) over the real tokens, (batch, H)."""
     weight = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weight).sum(1) / weight.sum(1)
+
+
+def _states_of_a_text(backbone: PreTrainedModel, head: str) -> Sequence[Tensor]:
+    """Compute the states that a head pools, of one text of eight tokens: their width is not always config.hidden_size.
+
+    Raises ModelError if the head cannot use them: Funnel's upper layers have fewer tokens, OPT-350m's output is
+    narrower than its layers, Reformer's hidden states carry no gradient.
+    """
+    family, was_training = backbone.config.model_type, backbone.training
+    text = torch.ones(2, 1, 8, dtype=torch.long, device=next(backbone.parameters()).device)
+    with torch.enable_grad():
+        output = backbone.eval()(
+            input_ids=text[0],
+            attention_mask=text[1],
+            output_hidden_states=HEADS[head].needs_hidden_states,
+            return_dict=True,
+        )
+    backbone.train(was_training)
+    states = HEADS[head].states(output)
+    if len({state.shape for state in states}) > 1 or (states[0].ndim == 3 and states[0].shape[1] != text.shape[2]):
+        raise ModelError(
+            f"head {head!r}: the hidden states of {family} differ in width or in number of tokens; use another head"
+        )
+    if any(p.requires_grad for p in backbone.parameters()) and not all(state.requires_grad for state in states):
+        raise ModelError(f"head {head!r}: no gradient passes through the hidden states of {family}; use another head")
+    return states
 
 
 def reads_left_to_right(config: PretrainedConfig) -> bool:
@@ -146,9 +192,7 @@ class HeadedModel(nn.Module):
         super().__init__()
         self.config, self.head_name, self.dropout = backbone.config, head, dropout
         self.backbone = backbone
-        # OPT-350m's output is narrower than its layers
-        width = getattr(self.config, "word_embed_proj_dim", self.config.hidden_size)
-        self.head = HEADS[head](self.config, width, dropout)
+        self.head = HEADS[head](self.config, _states_of_a_text(backbone, head), dropout)
         for module in self.head.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=getattr(self.config, "initializer_range", 0.02))

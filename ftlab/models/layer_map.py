@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from torch import nn
-from transformers import (
-    PreTrainedModel,
-)
+from transformers import PreTrainedModel
 
 from ftlab.errors import ModelError
 from ftlab.models.heads import HeadedModel
@@ -76,12 +74,15 @@ def layer_map(model: nn.Module) -> LayerMap:
     The layers are the one nn.ModuleList of the backbone that has config.num_hidden_layers entries. A
     parameter inside it belongs to its layer; one outside the backbone to the head; the few others of the
     backbone are told apart by `_place_outside_blocks`. Every parameter of model.named_parameters() gets
-    exactly one place, a tied one that of its first name.
+    exactly one place, a tied one that of its first name. Wrappers are looked through: torch.compile,
+    DistributedDataParallel, PEFT's adapters.
 
     Raises ModelError where there is no such list: encoder-decoders, several stacks, layers that share some
-    weights.
+    weights; where a wrapper has parameters of its own; and where a layer has none.
     """
-    prefix, backbone = _backbone_of(model)
+    outer, whole = unwrap(model)
+    prefix, backbone = _backbone_of(whole)
+    prefix = outer + prefix
     stack, paths, shared = _find_blocks(backbone)
     layers = [EMBEDDINGS, *(f"layer.{i}" for i in range(len(paths))), HEAD]
     layer_of_path = dict(zip(paths, layers[1:-1], strict=True))
@@ -101,6 +102,11 @@ def layer_map(model: nn.Module) -> LayerMap:
         )
         if layer is None and place[name] == layers[-2] and _is_norm(owner):
             final_norm = owner
+    if empty := set(layers[1:-1]) - set(place.values()):
+        raise ModelError(
+            f"layer map: {type(model).__name__} has no parameter in {min(empty)}, so its names do not tell the layers "
+            "apart; give the plain model, before anything is put around it"
+        )
     return LayerMap(
         family=backbone.config.model_type,
         layers=layers,
@@ -108,7 +114,7 @@ def layer_map(model: nn.Module) -> LayerMap:
         sizes={name: parameter.numel() for name, parameter in model.named_parameters()},
         stack=stack,
         blocks=[backbone.get_submodule(path) for path in paths],
-        pooler=getattr(backbone, "pooler", None) or getattr(model, "pooler", None),
+        pooler=getattr(backbone, "pooler", None) or getattr(whole, "pooler", None),
         final_norm=final_norm,
         shared=shared,
     )
@@ -146,14 +152,32 @@ def _is_norm(module: nn.Module) -> bool:
     return "Norm" in type(module).__name__
 
 
+def unwrap(model: nn.Module) -> tuple[str, nn.Module]:
+    """Return the model inside torch.compile, DistributedDataParallel or PEFT, and what its names begin with there.
+
+    Raises ModelError if there is none, or if the wrapper has parameters of its own beside it.
+    """
+    inside = ((path, m) for path, m in model.named_modules() if isinstance(m, (HeadedModel, PreTrainedModel)))
+    path, module = next(inside, (None, None))
+    if module is None:
+        raise ModelError(f"layer map: {type(model).__name__} is no transformers model, nor one of load_model's")
+    prefix = path and path + "."
+    beside = [name for name, _ in model.named_parameters() if not name.startswith(prefix)]
+    if beside:
+        raise ModelError(
+            f"layer map: {type(model).__name__} has parameters beside the {type(module).__name__} inside it "
+            f"({beside[0]}, {len(beside)} in all), and their layer is not known; give the model inside"
+        )
+    return prefix, module
+
+
 def _backbone_of(model: nn.Module) -> tuple[str, nn.Module]:
     """Return the prefix of the backbone's parameter names and the backbone."""
-    prefix = "backbone" if isinstance(model, HeadedModel) else getattr(model, "base_model_prefix", "")
-    if prefix and hasattr(model, prefix):
-        return prefix + ".", getattr(model, prefix)
-    if isinstance(model, PreTrainedModel):
+    prefix = "backbone" if isinstance(model, HeadedModel) else model.base_model_prefix
+    if not prefix or not hasattr(model, prefix):
         return "", model
-    raise ModelError(f"layer map: {type(model).__name__} is no transformers model, nor one of load_model's")
+    outer, backbone = unwrap(getattr(model, prefix))
+    return f"{prefix}.{outer}", backbone
 
 
 def _find_blocks(backbone: nn.Module) -> tuple[str, list[str], int | None]:
@@ -174,7 +198,7 @@ def _find_blocks(backbone: nn.Module) -> tuple[str, list[str], int | None]:
     stacks = [path for path in stacks if not any(path.startswith(other + ".") for other in stacks)]
     if len(stacks) != 1:
         found = ", ".join(stacks) if stacks else "none"
-        raise ModelError(f"layer map: {family}: wanted one list of {depth} layers, found {found}; {hint}")
+        raise ModelError(f"layer map: {family}: expected one list of {depth} layers, found {found}; {hint}")
     stack = stacks[0]
     for path, module in lists.items():
         above_or_inside = stack.startswith(path + ".") or path.startswith(stack + ".") or path == stack

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -27,12 +29,18 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
 from ftlab.errors import ModelError
 from ftlab.models.heads import HEAD_JSON, HEADS, HeadedModel, reads_left_to_right
 from ftlab.models.hub import fetch
 from ftlab.models.layer_map import HEAD, layer_map
+from ftlab.models.padding import PADDED_LENGTH, max_positions, padding_side, settle, steady
 from ftlab.models.rng import own_generator
+
+SENTENCEPIECE_FILES = (
+    "spm.model", "spiece.model", "sentencepiece.bpe.model", "sentencepiece.model", "tokenizer.model",
+)  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------- loading
@@ -57,6 +65,7 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
     if getattr(config, "pad_token_id", None) is None or reads_left_to_right(config):
         config.pad_token_id = load_tokenizer(name).pad_token_id
     _configure(config, task, labels, head, dropout)
+    settle(name, config, recipe.max_length)
 
     def make(auto_class, **options) -> PreTrainedModel:
         model, report = fetch(
@@ -77,7 +86,7 @@ def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None
 
     model = _assemble(config, make, head, dropout, recipe.seed)
     _check_length(name, model, recipe.max_length)
-    return model
+    return steady(model)
 
 
 def tiny_model(
@@ -128,7 +137,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
         if custom:
             model = HeadedModel(model, custom["head"], custom["dropout"])
             model.load_head(folder)
-        return _own_memory(model).eval()
+        return steady(_own_memory(model).eval())
 
     with own_generator(0):
         return fetch(str(folder), read)
@@ -137,38 +146,50 @@ def load_pretrained(folder: str | Path) -> nn.Module:
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of "minilm", a hub id or a folder.
 
-    One without a padding token (GPT-2, Llama) pads with its end token.
+    One without a padding token (GPT-2, Llama) pads with its end token. All pad on the right but XLNet's, whatever they
+    were saved with: where positions are absolute, padding on the left would move the text.
 
-    Raises ModelError as `load_model` does, and if there is no vocabulary or nothing to pad with.
+    Raises ModelError as `load_model` does, and if there is no vocabulary, nothing to pad with, or a token that the
+    model has no embedding for.
     """
 
     def read(source, **where) -> PreTrainedTokenizerBase:
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        except Exception as error:
+            _check_sentencepiece(source, error)
+            raise
         # what transformers makes of a config.json without a tokenizer's files, in a folder or the cache
         if len(tokenizer) <= len(tokenizer.all_special_ids):
             raise OSError("the tokenizer has no vocabulary; its files must stand beside config.json")
         return tokenizer
 
     tokenizer = fetch(name, read)
+    config = fetch(name, lambda source, **where: AutoConfig.from_pretrained(source, **where))
+    tokenizer.padding_side = padding_side(config)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None:
         raise ModelError(f"model {name!r}: its tokenizer has no padding or end token; use another model")
+    tokens, rows = max(tokenizer.get_vocab().values()) + 1, getattr(config.get_text_config(), "vocab_size", None)
+    if rows and tokens > rows:
+        raise ModelError(
+            f"model {name!r}: its tokenizer has {tokens} tokens, its embeddings {rows}; call "
+            "model.resize_token_embeddings(len(tokenizer)) and save both again"
+        )
     return tokenizer
 
 
-def max_positions(model: nn.Module) -> int | None:
-    """Return how many tokens a text may have, None if the model sets no limit (T5, XLNet, BLOOM).
-
-    RoBERTa and its kin count positions from the padding index + 1: their table of 514 rows serves 512 tokens.
-    """
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if not isinstance(limit, int) or limit <= 0:
-        return None
-    for name, module in model.named_modules():
-        if name.endswith(".position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return limit - module.padding_idx - 1
-    return limit
+def _check_sentencepiece(source: str, error: Exception) -> None:
+    """Raise ImportError if a package is missing that reads SentencePiece files; transformers blames another one."""
+    found = [try_to_load_from_cache(source, name) for name in SENTENCEPIECE_FILES] if not os.path.isdir(source) else []
+    found += Path(source).glob("*.model")
+    packages = {"sentencepiece": is_sentencepiece_available(), "protobuf": is_protobuf_available()}
+    missing = " ".join(name for name, there in packages.items() if not there)
+    if missing and any(isinstance(file, (str, Path)) for file in found):
+        raise ImportError(
+            f"its vocabulary is a SentencePiece file; run pip install {missing}, or pip install 'ftlab[sentencepiece]'"
+        ) from error
 
 
 # -------------------------------------------------------------------------------------- steps of load_model
@@ -260,7 +281,7 @@ def _assemble(
 
 def _check_length(name: str, model: nn.Module, max_length: int) -> None:
     limit = max_positions(model)
-    if limit is not None and max_length > limit:
+    if limit is not None and max(max_length, getattr(model.config, PADDED_LENGTH, 0)) > limit:
         raise ModelError(f"max_length: {max_length} tokens, but {name} has {limit} positions; use {limit} or less")
 
 
@@ -291,14 +312,32 @@ def _check_report(name: str, model: PreTrainedModel, report: dict) -> None:
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     lost = trained & {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     lost = {key for key in lost if layers.place[key] != HEAD}
+    unexpected = set(report["unexpected_keys"])
+    if lost and (prefix := _wrapper_of(lost, unexpected, f"{model.base_model_prefix}.")):
+        raise ModelError(
+            f"model {name!r}: the names of its weights begin with {prefix!r}, which something put around the model "
+            "(torch.compile, DistributedDataParallel, a trainer); save the model inside it, or take the beginning off: "
+            f"safetensors.torch.save_file({{k.removeprefix({prefix!r}): v for k, v in load_file(file).items()}}, file, "
+            "metadata={'format': 'pt'})"
+        )
     if lost:
         raise ModelError(
             f"model {name!r}: its weights do not fit its config.json: {_some(lost)} missing or of another "
             "shape; fetch the model again, or use another one"
         )
-    unused = [key for key in report["unexpected_keys"] if f".{layers.stack}." in "." + key]
+    unused = [key for key in unexpected if f".{layers.stack}." in "." + key]
     if unused:
         warnings.warn(f"model {name!r}: weights of its layers are left out: {_some(unused)}", stacklevel=4)
+
+
+def _wrapper_of(lost: set[str], unexpected: set[str], base: str) -> str | None:
+    """Return what stands before every lost name among the unexpected ones, with or without the backbone's prefix."""
+    name = min(lost)
+    for tail in (name, name.removeprefix(base)):
+        for prefix in {key.removesuffix(tail) for key in unexpected if key.endswith("." + tail)}:
+            if all(prefix + key in unexpected or prefix + key.removeprefix(base) in unexpected for key in lost):
+                return prefix
+    return None
 
 
 def _some(names) -> str:

@@ -7,11 +7,14 @@ not help, because torch lets other threads in between any two operations.
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -75,15 +78,26 @@ def _accelerator() -> tuple[str, Any]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[own_generator]:
-    """Yield an `own_generator`; accelerators draw from their own, seeded inside the block and put back afterwards."""
+    """Yield an `own_generator`; accelerators draw from their own, seeded inside the block and put back afterwards.
+
+    So are NumPy's and Python's global generators, which some models draw from (BigBird), where the block runs in the
+    main thread. In another one they are left alone: putting them back would rewind what other cells draw meanwhile.
+    """
     kind, device = _accelerator()
-    if not kind:
-        yield own_generator(seed)
-        return
     several = "_all" if hasattr(device, "get_rng_state_all") else ""  # Apple's has one alone
-    states = getattr(device, "get_rng_state" + several)()
+    states = getattr(device, "get_rng_state" + several)() if kind else None
+    alone = threading.current_thread() is threading.main_thread()
+    legacy, python = np.random.get_state(), random.getstate()
     try:
-        getattr(device, "manual_seed" + several)(seed)
+        if kind:
+            getattr(device, "manual_seed" + several)(seed)
+        if alone:
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
         yield own_generator(seed)
     finally:
-        getattr(device, "set_rng_state" + several)(states)
+        if kind:
+            getattr(device, "set_rng_state" + several)(states)
+        if alone:
+            np.random.set_state(legacy)
+            random.setstate(python)

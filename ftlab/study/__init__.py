@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "statistics",
         "storage",
         "train",
+        "workers",
     ],  # fmt: skip
     submod_attrs={
         "arms": ["FEW_SAMPLES", "PAIRS", "TECHNIQUES"],

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
-from urllib.parse import unquote
 
 import optuna
 import sqlalchemy
@@ -55,7 +54,7 @@ class Storage(optuna.storages.RDBStorage):
         self._inside = threading.local()
         self._away_since: float | None = None
         self._silent: dict[int, float] = {}
-        template = url.replace("{", "{{").replace("}", "}}")  # Optuna fills in templates; braces of a password are none
+        template = url.replace("{", "{{").replace("}", "}}")  # Optuna would fill in what stands in braces
         super().__init__(template, options, heartbeat_interval=heartbeat, grace_period=2 * heartbeat)
 
     @contextmanager
@@ -196,11 +195,20 @@ def reason_of(error: Exception, url: str) -> str:
     """Return the first line of what the database or its driver says, without the password of the address."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
     text = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
-    account = url.partition("://")[2].rpartition("@")[0]
-    secrets = [account.partition(":")[2], *re.findall(r"(?i)[?&][^=&]*pass[^=&]*=([^&]*)", url)]
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***").replace(unquote(secret), "***")
+    for secret in _secrets(url):
+        text = text.replace(secret, "***")
     return text
+
+
+def _secrets(url: str) -> list[str]:
+    """Collect the passwords of an address, as they are written and as they are meant."""
+    written = [url.partition("://")[2].rpartition("@")[0].partition(":")[2]]
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return list(filter(None, written))
+    options = [value for name, value in parsed.query.items() if "pass" in name.lower() and isinstance(value, str)]
+    return list(filter(None, [*written, parsed.password, *options]))
 
 
 def _is_lost_connection(error: Exception) -> bool:

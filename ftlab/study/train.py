@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from ftlab.evaluate import score_predictions
 from ftlab.history import History
 from ftlab.recipe import Recipe
 from ftlab.trainer import conditions, fit
+from ftlab.tuning.peak_memory import peak_of_device, peak_of_process, restart_peak
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,14 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
     """
     watch = _TestAtEachLook(data, cell.fold) if test_looks else None
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    _reset_peak_memory()
+    gc.collect()  # nothing of earlier runs counts
+    knows_process = restart_peak()
     cpu = time.process_time()
     run = fit(cell.recipe, data, fold=cell.fold, live=False, callbacks=[watch] if watch else [])
     if run.status == "interrupted":
         raise KeyboardInterrupt
     steps = len(run.history)
+    peak = peak_of_device() or (peak_of_process() if knows_process else None)
     seconds = run.history.seconds[-1] if steps else 0.0  # up to the last update: add what follows, take off our looks
     evals = []
     for i, e in enumerate(run.history.evals):
@@ -133,7 +135,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         "evaluation_seconds": round(sum(e["seconds"] for e in run.history.evals), 2),
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "load_before": None if load is None else round(load, 2),
-        "peak_memory_mib": _peak_memory(),
+        "peak_memory_mib": peak and round(peak / 2**20),
         "device": _device(),
         "versions": _versions(),
     }
@@ -172,25 +174,3 @@ def _versions() -> dict[str, str]:
 def _device() -> str:
     """Name the device that trains: results of several are never put into one mean."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
-def _reset_peak_memory() -> None:
-    """Begin anew to measure the peak, with nothing left of earlier runs, where the system allows it (Linux, a GPU)."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass
-
-
-def _peak_memory() -> int | None:
-    """Return the peak in MiB since the reset: of the GPU's allocations if there is one, else of the process."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20)
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024)
-    except (OSError, StopIteration):
-        return None

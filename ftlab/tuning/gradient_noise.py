@@ -129,7 +129,7 @@ def measure_gradient_noise(
     batch_sizes: Sequence[int] = (1, 2, 4, 8, 16),
     repeats: int = 16,
 ) -> GradientNoise:
-    """Measure the gradient noise of a model on a fold's train part, without dropout; its weights stay as they are.
+    """Measure the gradient noise of a model on a fold's training set, without dropout; its weights stay as they are.
 
     model: such as `run.model`, to measure after training; default: the one that the recipe starts from.
 

@@ -45,7 +45,7 @@ def find_lr(
 ) -> LRFinder:
     """Train with a rate that rises from `low` to `high` in equal ratios, one update each, and suggest a rate.
 
-    rate(s) = low * (high / low) ** (s / (steps - 1)) for the top layer; every other place keeps its share of it, so the
+    rate(s) = low * (high / low) ** (s / (steps - 1)) for the top layer; every other layer keeps its share of it, so the
     test is of the recipe with its layer-wise decay, groups and head rate. Schedule, warm-up and averaging play no part;
     everything else (optimizer, clipping, accumulation, batches, seed) is as in `fit`. The test stops when the smoothed
     loss exceeds four times its best so far (counted from a tenth of the steps on, and from the loss before training),
@@ -76,7 +76,7 @@ def _raise_the_rate(job: Job, rates: np.ndarray, smoothing: float, start_loss: f
     top = job.schedule.layers[-2]
     top_rate = next(group["lr"] for group in job.optimizer.param_groups if group["layer"] == top)
     if top_rate == 0:
-        raise RecipeError("lr: with a rate of 0 for the top layer no place has a share of it to raise; give any rate")
+        raise RecipeError("lr: with a rate of 0 for the top layer no layer has a share of it to raise; give any rate")
     shares = [group["lr"] / top_rate for group in job.optimizer.param_groups]
     best = start_loss
     for step, rate in enumerate(rates.tolist()):
@@ -97,7 +97,7 @@ def _raise_the_rate(job: Job, rates: np.ndarray, smoothing: float, start_loss: f
 
 
 def _loss_before_training(job: Job) -> float:
-    """Compute the mean loss of rows from all over the train part, in evaluation mode."""
+    """Compute the mean loss of rows from all over the training set, in evaluation mode."""
     train = job.split.train
     rows = train[np.linspace(0, len(train) - 1, min(len(train), START_ROWS)).astype(int)]
     logits = torch.from_numpy(job.predict(job.bare_model, rows)).float()
@@ -110,7 +110,7 @@ class LRFinder:
     """The outcome of a range test.
 
     status: "completed" (reached the highest rate), "diverged" (the usual end) or "interrupted". history: loss, gradient
-    norm and the rate really applied to each place, a row an update. start_loss: mean loss before training. smoothing:
+    norm and the rate really applied to each layer, a row an update. start_loss: mean loss before training. smoothing:
     of `smoothed`; `dataclasses.replace(finder, smoothing=...)` reads the same test again with another one.
     """
 
@@ -264,5 +264,5 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
 
 def _rates(low: float, high: float, steps: int) -> np.ndarray:
     if not real("low", low, above=True) < real("high", high, above=True):
-        raise RecipeError(f"high: {high!r} does not lie above low={low!r}; the rate is to rise")
+        raise RecipeError(f"high: {high!r} does not lie above low={low!r}; give a higher one")
     return np.geomspace(low, high, whole("steps", steps, FEWEST_STEPS))

@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ftlab.errors import RecipeError
 from ftlab.recipe import Recipe
 from ftlab.trainer import Job, prepare
 from ftlab.tuning.memory import FAMILIES, PRECISIONS, MemoryEstimate, estimate_memory
+from ftlab.tuning.peak_memory import peak_of_process, restart_peak
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -27,8 +27,8 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class MeasuredMemory:
     """What a real training step held, in bytes.
 
-    parts: {part: bytes} as in `MemoryEstimate`; activations are what the forward pass left, and under mixed precision
-        they include the weights in 16 bits. saved: of these, what autograd itself had put by for the backward pass.
+    parts: {part: bytes} as in `MemoryEstimate`; activations, and under mixed precision the 16-bit weights, are what the
+        forward pass left. saved: of these, what autograd itself had put by for the backward pass.
     peak: the most at one moment of a step; on a CUDA device by its allocator, elsewhere by counting every tensor.
     peak_rss: the most main memory that the whole process held at that time, with Python and all libraries; None where
         the system cannot say (it can on Linux).
@@ -48,7 +48,7 @@ class MeasuredMemory:
 def measure_memory(
     recipe: Recipe, data: Data, fold: int = 0, *, precision: str = "fp32", checkpointing: bool = False
 ) -> MeasuredMemory:
-    """Train two steps on the longest texts of a fold's train part, and measure the second, which has all its states.
+    """Train two steps on the longest texts of a fold's training set, and measure the second, which has all its states.
 
     precision: one of `PRECISIONS`. checkpointing: compute each layer anew in the backward pass. The model is
     loaded for this and thrown away.
@@ -78,14 +78,15 @@ def measure_memory(
     with meter:
         for _ in range(2):
             meter.restart()
-            knows_rss = _restart_peak_rss()
+            knows_process = restart_peak()
             for _ in range(batches):
                 loss, activations, saved = _forward(job, batch, precision, meter)
                 loss.backward()
             gradients = _bytes(p.grad for p in model.parameters())
             job.optimizer.step()
             job.optimizer.zero_grad()
-        peak, peak_rss = meter.peak(), _peak_rss() if knows_rss else None
+        peak, peak_rss = meter.peak(), peak_of_process() if knows_process else None
+        copies = _sixteen_bit_weights(job, batch, precision, meter)
     states = _bytes(t for state in job.optimizer.state.values() for t in state.values() if torch.is_tensor(t))
     length = batch["input_ids"].shape[1]
     parts = {
@@ -93,7 +94,8 @@ def measure_memory(
         "gradients": gradients,
         "optimizer states": states,
         "averaged copy": averaged,
-        "activations": activations,
+        "16-bit weights": copies,
+        "activations": activations - copies,
     }
     return MeasuredMemory(
         parts={name: size for name, size in parts.items() if size},
@@ -132,14 +134,30 @@ def _forward(
             saved[storage._cdata] = storage.nbytes()
         return tensor
 
-    dtype = _DTYPES.get(precision)
-    autocast = torch.autocast(job.accelerator.device.type, dtype) if dtype else nullcontext()
-    inputs = {key: value for key, value in batch.items() if key != "labels"}
     before = meter.now()
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), autocast:
-        loss = job.loss(job.bare_model(**inputs).logits.float(), batch["labels"])
-        left = meter.now() - before  # before autocast lets go of the weights in 16 bits
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), _autocast(job, precision):
+        loss = job.loss(_logits(job, batch).float(), batch["labels"])
+        left = meter.now() - before  # before autocast releases the weights in 16 bits
     return loss, left, sum(saved.values())
+
+
+def _sixteen_bit_weights(
+    job: Job, batch: dict[str, torch.Tensor], precision: str, meter: _DeviceMeter | _TensorMeter
+) -> int:
+    """Return the bytes of autocast's copies of the weights: all that a forward pass without gradients leaves."""
+    with _autocast(job, precision), torch.no_grad():
+        before = meter.now()
+        _logits(job, batch)
+        return meter.now() - before if precision in _DTYPES else 0
+
+
+def _autocast(job: Job, precision: str) -> Any:
+    dtype = _DTYPES.get(precision)
+    return torch.autocast(job.accelerator.device.type, dtype) if dtype else nullcontext()
+
+
+def _logits(job: Job, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return job.bare_model(**{key: value for key, value in batch.items() if key != "labels"}).logits
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:
@@ -207,18 +225,3 @@ class _TensorMeter(TorchDispatchMode):
 
     def peak(self) -> int:
         return self._peak
-
-
-def _restart_peak_rss() -> bool:
-    """Let the system measure the process's largest memory anew; tell whether it can (Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _peak_rss() -> int | None:
-    """Read the most main memory that the process has held since the measure was started anew."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)

@@ -42,7 +42,7 @@ def test_the_numbers_are_those_of_the_run(trained, kind, tmp_path):
     assert result.dataset_name == data.name and str(run.fold) in result.dataset_split
     assert card.data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert card.data.license == "apache-2.0" and card.data.language == "en"
-    assert f"| test (looked at once) | {score:.4f} |" in card.text
+    assert f"| test (evaluated once) | {score:.4f} |" in card.text
     assert ("selected on" in card.text) == (kind != "averaged")
     assert WORDS["intended"] in card.text and f"**Not for.** {WORDS['not_for']}" in card.text
     recipe = re.search(r"```json\n(.*?)```", card.text, re.S)[1]
@@ -88,7 +88,7 @@ def test_a_folder_is_no_base_model(trained, tmp_path):
 def test_a_card_that_would_mislead_is_refused(trained):
     run, data = trained["values"]
     for field in WORDS:
-        with pytest.raises(ft.DataError, match=f"^{field}: ' ' is no text"):
+        with pytest.raises(ft.DataError, match=f"^{field}: ' ' is not a text"):
             ft.model_card(run, data, **{**WORDS, field: " "})
     with pytest.raises(ft.ModelError, match="it is interrupted and has no test score"):
         ft.model_card(replace(run, status="interrupted", test_score=None), data, **WORDS)

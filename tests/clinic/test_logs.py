@@ -129,6 +129,11 @@ def test_entries_without_a_step():
             {**BAD, "log_history": [without([e], "step")[0] if "eval_loss" in e else e for e in BAD["log_history"]]},
             OVERFITTING,
         ),
+        "the losses first": (without(losses(FALLING, NORMS) + evaluations(TURNED), "step"), OVERFITTING),
+        "the losses first, and no epoch": (
+            without(losses(FALLING, NORMS) + evaluations(TURNED), "step", "epoch"), OVERFITTING,
+        ),
+        "the evaluations alone": (without(evaluations(TURNED), "step", "epoch"), OVERFITTING),
         "healthy": (without(GOOD, "step"), []),
         "healthy, a list": (without(GOOD["log_history"], "step", "epoch"), []),
         "healthy, two losses an epoch": (

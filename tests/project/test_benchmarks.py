@@ -283,4 +283,7 @@ def test_the_growth_has_a_sentence_and_a_picture():
     assert sorted(batches.lines[1].get_xdata()) == [2, 4, 8, 16, 32] and len(layers.lines[1].get_xdata()) == 5
     formula = np.interp(8, batches.lines[0].get_xdata(), batches.lines[0].get_ydata())
     assert formula == pytest.approx(points[0]["seconds"], rel=1e-3)
-    assert len(runs.lines) == 2 and "fixed 20 ms" in picture.sentence
+    assert (
+        len({line.get_color() for line in runs.lines}) == len({workers for workers, _ in growth.STUDY})
+        and "fixed 20 ms" in picture.sentence
+    )

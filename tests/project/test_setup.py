@@ -95,11 +95,17 @@ def test_this_environment_has_the_pinned_torch() -> None:
     assert Version(version("torch")).public == str(pinned)
 
 
+def test_the_tests_install_every_driver() -> None:
+    assert {*EXTRAS["postgres"], *EXTRAS["mysql"]} <= set(EXTRAS["test"])
+
+
 def test_conda_environment_is_pyproject_and_its_pins() -> None:
     environment = yaml.safe_load(read("environment.yml"))
     *conda, pip = environment["dependencies"]
     assert pip == {"pip": ["-c constraints.txt", "-e .[lab,test]"]}
-    assert set(EXTRAS) == {"lab", "test"}, "a new extra: does environment.yml need it?"
+    assert set(EXTRAS) == {"base", "lab", "mysql", "postgres", "sentencepiece", "test"}, (
+        "a new extra: does environment.yml need it?"
+    )
     assert "pip" in conda
     [python] = [line.partition("=")[2] for line in conda if line.startswith("python=")]
     assert python in PYTHONS

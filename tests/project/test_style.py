@@ -19,7 +19,7 @@ SOURCES = sorted((ROOT / "ftlab").rglob("*.py"))
 # exceptions, inside functions and for type checkers neither; `ftlab.hooks` says how the core calls what stands above.
 ORDER = [
     {"errors", "checks", "hooks"},
-    {"bert_schedules", "history"},
+    {"bert_schedules", "history", "known_models"},
     {"schedules"},
     {"recipe", "callbacks"},
     {"data"},

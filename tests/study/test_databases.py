@@ -4,7 +4,6 @@ Each server runs on a data directory of its own and a port of 127.0.0.1, as anot
 On Debian and Ubuntu: apt-get install postgresql mariadb-server-core mariadb-client-core. Run with `pytest -m database`.
 """
 
-import contextlib
 import getpass
 import importlib.util
 import os
@@ -25,11 +24,12 @@ import sqlalchemy
 import ftlab as ft
 from ftlab import study as study_module
 from ftlab.study.storage import open_storage
-from tests.study.workers import logged, make, start, trained, untimed, where
+from tests.study.helpers import logged, make, start, trained, untimed, where
 
 pytestmark = [
     pytest.mark.database,
     pytest.mark.slow,
+    pytest.mark.fault("a study on a database server"),
     pytest.mark.skipif(os.name != "posix", reason="the servers are started the POSIX way"),
 ]
 PASSWORD = "s3cr3t%40/{x}"  # as it is written in an address: @ is %40
@@ -302,5 +302,15 @@ def test_a_refusal_of_the_server_does_not_show_the_password(server, address, mon
         with pytest.raises(ft.RecipeError, match=r"storage: cannot open .*://me:\*\*\*@127.0.0.1") as refused:
             open_storage(url)
         assert "s3cr3t" not in str(refused.value)
-    with contextlib.suppress(ft.RecipeError):
-        open_storage(address)
+
+
+def test_the_password_can_stay_out_of_the_address(server, address, tmp_path, monkeypatch):
+    without = address.replace(f":{PASSWORD}@", "@")
+    password = PASSWORD.replace("%40", "@")
+    if server.kind == "postgresql":
+        monkeypatch.setenv("PGPASSWORD", password)
+    else:
+        (tmp_path / "my.cnf").write_text(f"[client]\npassword={password}\n")
+        without += f"?read_default_file={tmp_path}/my.cnf"
+    assert PASSWORD not in without
+    open_storage(without)

@@ -144,13 +144,13 @@ class ReinitPanel(Panel):
 
 def _mean(tensors: list) -> float:
     count = sum(t.numel() for t in tensors)
-    return sum(float(t.double().sum()) for t in tensors) / count if count else math.nan
+    return sum(float(t.cpu().double().sum()) for t in tensors) / count if count else math.nan
 
 
 def _size(tensors: list) -> float:
     """Root mean square."""
     count = sum(t.numel() for t in tensors)
-    return math.sqrt(sum(float(t.double().norm()) ** 2 for t in tensors) / count) if count else math.nan
+    return math.sqrt(sum(float(t.cpu().double().norm()) ** 2 for t in tensors) / count) if count else math.nan
 
 
 def _spread(tensors: list) -> float:

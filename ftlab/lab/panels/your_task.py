@@ -22,8 +22,8 @@ class YourTaskPanel(Panel):
 
     Above, every layer's rate by step, from `ftlab.preview`, so what you see is what `fit` applies; below, how many
     steps an epoch, the warm-up, the wait between evaluations and the averaging take. `command` trains the same in a
-    terminal. data: your data, for its name and the rows of a training part; default: those of `passages`. num_layers: only for a
-    model that is not known here. Raises RecipeError for a recipe that does not fit these rows and this model.
+    terminal. data: your data, for its name and the rows of a training set; default: those of `passages`. num_layers:
+    only for a model that is not known here. Raises RecipeError for a recipe that does not fit rows and model.
     """
 
     title = "The whole plan"

@@ -26,6 +26,7 @@ from ftlab.lab.chart import (
     thin,
 )
 from ftlab.lab.figure import Picture, draw
+from ftlab.lab.layout import ROW
 
 if TYPE_CHECKING:
     from ftlab.history import History
@@ -69,6 +70,7 @@ def rates_chart(
 ) -> Chart:
     """Describe every layer's learning rate by step, or other `lines` in the same frame."""
     lines = rate_lines(schedule.layers, schedule.steps, schedule.lr) if lines is None else lines
+    named = sum(bool(line.label) for line in lines)  # the labels of a model of twelve layers need 14 rows
     highest = max((float(np.nanmax(line.y)) for line in lines if len(line.y)), default=0.0)
     return Chart(
         title,
@@ -78,7 +80,7 @@ def rates_chart(
         x=step_axis(schedule),
         y=Axis(log=True) if log else Axis(low=0, high=1.06 * highest or 1.0),
         labels="peak",
-        height=height,
+        height=max(height, ROW * min(named, 14)),
         empty="every learning rate is 0",
         sentence=describe_schedule(schedule),
     )

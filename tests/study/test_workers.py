@@ -1,23 +1,28 @@
 """`study --workers N`: several processes on one machine, which end with the one that started them."""
 
-import argparse
 import json
 import multiprocessing
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
+import yaml
 
 import ftlab as ft
 from ftlab import __main__ as command
 from ftlab.__main__ import main
-from ftlab.study import Study
-from tests.study.workers import RECIPES, untimed
+from ftlab.study import Study, workers
+from tests.study.helpers import RECIPES, untimed
 
+ROOT = Path(__file__).resolve().parents[2]
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals are for POSIX systems")
 
 
@@ -106,7 +111,7 @@ def test_a_killed_worker_is_reported(capsys, monkeypatch):
     killed = SimpleNamespace(start=lambda: None, join=lambda: None, is_alive=lambda: False, exitcode=-9)
     context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=lambda **_: killed)
     monkeypatch.setattr(multiprocessing, "get_context", lambda kind: context)
-    command._work_side_by_side(argparse.Namespace(workers=1))
+    workers.run_side_by_side(print, 1)
     assert capsys.readouterr().err == "[1] ended by SIGKILL; its cell is open again\n"
 
 
@@ -114,15 +119,14 @@ def test_a_killed_worker_is_reported(capsys, monkeypatch):
 def test_a_worker_has_one_thread_unless_told_otherwise(given, expected):
     program = (
         "import multiprocessing, os\n"
-        "from ftlab import __main__ as command\n"
-        "command._run = lambda args, prefix: print(os.environ['OMP_NUM_THREADS'], args.workers, prefix)\n"
+        "from ftlab.study import workers\n"
         "lifeline, held = multiprocessing.Pipe()\n"
-        "command._worker({'workers': 4}, 2, lifeline)"
+        "workers._work(lambda prefix: print(os.environ['OMP_NUM_THREADS'], prefix), '[2] ', lifeline)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     environment |= {} if given is None else {"OMP_NUM_THREADS": given}
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert result.stdout == f"{expected} 1 [2] \n", result.stderr
+    assert result.stdout == f"{expected} [2] \n", result.stderr
 
 
 def test_bad_input_is_refused_once_before_any_worker_starts(arguments, tmp_path, capsys, monkeypatch):
@@ -150,3 +154,17 @@ def test_workers_share_a_search(tmp_path):
     *trials, best = out.splitlines()
     assert best.startswith("best mean validation score") and {line[:4] for line in trials} == {"[1] ", "[2] "}
     assert len({line[4:].partition(": ")[2] for line in trials}) == len(trials) >= 4
+
+
+def test_the_arrays_and_jobs_of_the_readme_are_commands_that_exist(tmp_path):
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## More machines")[2].partition("\n## ")[0]
+    array, job = re.findall(r"```(?:bash|yaml)\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "array").write_text(array)
+    assert shutil.which("bash") is None or subprocess.run(["bash", "-n", tmp_path / "array"]).returncode == 0
+    srun = shlex.split(array[array.index("srun") :].replace("\\\n", " "))
+    container = yaml.safe_load(job)["spec"]["template"]["spec"]["containers"][0]
+    for words in (srun[srun.index("-m") :], container["command"][1:]):
+        assert words[:2] == ["-m", "ftlab"]
+        given = command._parser().parse_args(words[2:])
+        assert given.storage.startswith("postgresql://me@") and given.seeds == ["3"]
+    assert container["env"][0]["name"] == "PGPASSWORD"
