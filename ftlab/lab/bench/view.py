@@ -55,7 +55,8 @@ border-radius:4px;background:var(--jp-layout-color2,#f2f3f5);color:inherit}}
 .ftlab-extra svg.ftlab{{max-width:600px}}
 .ftlab-table{{max-height:158px;overflow:auto}}
 .ftlab-row{{display:grid!important;grid-template-columns:44px 96px minmax(120px,1fr) 118px 78px 112px 54px 116px;
-gap:0 6px;align-items:center;border-top:1px solid var(--edge);min-height:28px;overflow:hidden;width:100%;min-width:680px}}
+gap:0 6px;align-items:center;border-top:1px solid var(--edge);min-height:28px;overflow:hidden;width:100%;
+min-width:680px}}
 .ftlab-row .widget-html-content{{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;font-size:12px}}
 .ftlab-row.ftlab-head{{border:0;min-height:20px}}
 .ftlab-row .right{{text-align:right;font-variant-numeric:tabular-nums}}
@@ -116,7 +117,9 @@ def narrow(control: Control, hint: str = "") -> ipywidgets.Widget:
         control.list.style.description_width = "96px"
     hint = hint or re.sub(r" \(.*?\)", "", control.help.partition("; ")[0])
     text = html(f'<small title="{escape(control.help)}">{escape(hint)}</small>')
-    return ipywidgets.VBox([row, text], layout={"margin": "0 0 3px 0"})
+    both = ipywidgets.VBox([row, text], layout={"margin": "0 0 3px 0"})
+    row.layout.observe(lambda change: both.layout.set_trait("display", change["new"]), "display")
+    return both
 
 
 def swatch(row: Row, current: Row | None, baseline: Row | None) -> str:
