@@ -328,7 +328,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--storage", default="sqlite:///ftlab-study.db", help="database that the workers share")
     study.add_argument("--name", help="name of the study in the storage")
     study.add_argument("--out", help="JSONL file of the finished cells, read first and written after each")
-    study.add_argument("--test_looks", action="store_true", help="score the test part at every look, to study looking")
+    study.add_argument("--test_looks", action="store_true", help="score the test set at every evaluation")
     study.add_argument("--max_cells", type=int, help="stop after so many cells, each worker")
     study.add_argument(
         "--workers", type=int, default=1,

@@ -231,6 +231,15 @@ def test_the_average_is_the_mean_of_the_weights_after_each_update_from_the_switc
         np.testing.assert_allclose(averaged.detach().numpy(), mean, rtol=1e-5, atol=1e-7)
 
 
+def test_the_average_is_scored_as_itself(data):
+    """At the last evaluation it is the model that is handed back."""
+    run = fit(RECIPE.but(swa_start=1), data)
+    validation = data.split(0).validation[:24]
+    rmse = math.sqrt(np.mean((run.predict([data.texts[i] for i in validation]) - data.targets[validation]) ** 2))
+    assert run.history.evals[-1]["swa_score"] == pytest.approx(rmse, rel=1e-4)
+    assert run.history.evals[-1]["score"] != pytest.approx(rmse, rel=1e-4)
+
+
 def test_every_parameter_moves_at_its_own_rate(data):
     """With SGD and one step, each change divided by its layer's rate is the clipped gradient: compare two recipes."""
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from ftlab.callbacks import Callback
 from ftlab.checks import number
 from ftlab.history import History
-from ftlab.lab import plots, svg
+from ftlab.lab import svg
 from ftlab.lab.check import in_notebook
+from ftlab.lab.plots import runs as plots  # not on the way to the first picture, which would seem to be a slow one
 
 if TYPE_CHECKING:
     from ftlab.run import Run

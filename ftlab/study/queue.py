@@ -65,7 +65,7 @@ class Study:
     recipes: {name: Recipe}; a recipe's own seed is replaced. folds, seeds: a number (0, 1, ...) or a list. n_train:
     numbers of training rows, None for all; a sample's rows are drawn by the cell's seed. storage: SQLAlchemy URL of
     the database; every worker gives the same one. name: several studies can share a storage. out: JSONL file of the
-    finished cells, read before the first and written after each. test_looks: score the test part at every look too;
+    finished cells, read before the first and written after each. test_looks: score the test set at every evaluation;
     nothing is chosen by it, and it is not counted in a cell's time. heartbeat: seconds between two signs of life; a
     worker silent for four of them counts as dead.
 

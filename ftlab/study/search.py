@@ -3,7 +3,7 @@
     found = ft.find_recipe({"layer_decay": (0.6, 1.0), "reinit_layers": (0, 4)}, ft.Recipe(), data, trials=30)
     found.recipe, found.trials
 
-It selects on validation scores, as every choice must; what the winner is worth, only the test part can say, once.
+It selects on validation scores, as every choice must; what the winner is worth, only the test set can say, once.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class _SeededByTrial(optuna.samplers.BaseSampler):
         self.tpe = optuna.samplers.TPESampler(seed=int(seed), constant_liar=True)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}  # TPE looks at one field after the other
+        return {}  # TPE proposes one field after the other
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
         return {}
@@ -181,14 +181,14 @@ class _SeededByTrial(optuna.samplers.BaseSampler):
         return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
-def _same_search(study: optuna.Study, wanted: dict[str, Any]) -> None:
+def _same_search(study: optuna.Study, expected: dict[str, Any]) -> None:
     """Note what all trials of a search have in common, or refuse to go on with another; ranges may change."""
     saved = study.user_attrs.get("common")
     if saved is None:
-        study.set_user_attr("common", wanted)
+        study.set_user_attr("common", expected)
         return
-    wanted = json.loads(json.dumps(wanted))  # as the storage gives it back
-    differing = [key for key in wanted if key in saved and saved[key] != wanted[key]]
+    expected = json.loads(json.dumps(expected))  # as the storage gives it back
+    differing = [key for key in expected if key in saved and saved[key] != expected[key]]
     if differing:
         raise RecipeError(
             f"name: {study.study_name!r} in this storage is another search; these differ: {', '.join(differing)}. "

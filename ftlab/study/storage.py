@@ -54,7 +54,7 @@ class Storage(optuna.storages.RDBStorage):
         self._inside = threading.local()
         self._away_since: float | None = None
         self._silent: dict[int, float] = {}
-        template = url.replace("{", "{{").replace("}", "}}")  # Optuna fills in templates; braces of a password are none
+        template = url.replace("{", "{{").replace("}", "}}")  # Optuna would fill in what stands in braces
         super().__init__(template, options, heartbeat_interval=heartbeat, grace_period=2 * heartbeat)
 
     @contextmanager

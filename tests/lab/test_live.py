@@ -363,3 +363,14 @@ def test_a_saved_notebook_keeps_picture_and_text_and_passes_strict_nbval(tmp_pat
     ]
     done = subprocess.run([*command, "live.ipynb"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_first_picture_waits_for_no_import():
+    """How long a drawing takes decides when the next one comes: an import in the first would stop all for a minute."""
+    code = (
+        "import sys, threading; from tests.fake_run import start; from ftlab.lab.live import LiveCurves\n"
+        "curves = LiveCurves(); history, schedule = start(); curves.begin(history); curves.schedule = schedule\n"
+        "before = set(sys.modules); curves.page(); print(*(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout.split(), done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import torch
 from torch import nn
@@ -63,7 +64,7 @@ def test_a_generator_that_is_named_is_the_one_that_draws():
 
 
 class Drawing(threading.Thread):
-    """Another cell: draws and seeds without a pause, and keeps what it drew."""
+    """Another cell: draws all the time, and keeps what it drew."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +74,7 @@ class Drawing(threading.Thread):
         torch.manual_seed(5)
         while not self.stop.is_set():
             self.drawn.append(torch.rand(3))
+            time.sleep(0.0002)
 
 
 def test_a_run_and_a_cell_that_draws_all_the_time_do_not_disturb_each_other(monkeypatch):

@@ -1,11 +1,13 @@
 """Studies: every cell once, whatever happens to the workers; resumed from its file; the numbers are those of `fit`."""
 
+import gc
 import json
 import os
 import random
 import re
 import signal
 import time
+import weakref
 from collections import Counter
 
 import pytest
@@ -272,6 +274,26 @@ def test_studies_of_one_name_do_not_take_one_anothers_cells(data, tmp_path, monk
 
     errors["a", 0] = meanwhile
     assert first.run(report=None).done == 2 and set(tried.values()) == {1}
+
+
+def test_what_was_in_memory_before_a_study_is_left_out_of_its_garbage_collections(data, tmp_path, monkeypatch):
+    """What a cell leaves is collected before the next one all the same."""
+    left, frozen = [], []
+
+    class Left:
+        def __init__(self):
+            self.itself = self  # only the garbage collector frees it
+            left.append(weakref.ref(self))
+
+    def cell():
+        frozen.append(gc.get_freeze_count())
+        Left()
+        raise ValueError("as good as trained")
+
+    failing(monkeypatch, {("baseline", 0): cell, ("llrd", 0): cell})
+    make(data, tmp_path, folds=1, seeds=2).run(report=None)
+    assert frozen[0] > 10_000 and gc.get_freeze_count() == 0
+    assert [reference() for reference in left] == [None, None]
 
 
 def test_a_result_is_in_the_file_though_the_database_is_lost(data, tmp_path, monkeypatch):

@@ -425,6 +425,7 @@ class Bench(Panel):
         for row in self.rows:
             if id(row) not in self._views:
                 self._views[id(row)] = view.RowView(row, self._act)
+                self._views[id(row)].update(self.current, self.baseline)
         self._table.children = (self._table.children[0], *(self._views[id(row)].box for row in reversed(self.rows)))
         scored = [row for row in self.rows if row.best is not None]
         self._compare.layout.display = "flex" if len(scored) > 1 else "none"
@@ -509,12 +510,15 @@ class Bench(Panel):
     def _in_thread(self, work: Callable[[threading.Event], Any], progress: Callable[[], str]) -> None:
         """Do work that needs the processor, if nothing else has the turn. Raises BusyError if something has."""
         stop = TURN.take(self, self.title, progress)
+        self.show_problem("")
+        self._refresh()
 
         def do() -> None:
             try:
                 work(stop)
             except Exception as error:
-                self.show_problem(error)
+                if not self.message:  # of a run that failed the bench has said more already
+                    self.show_problem(error)
             finally:
                 TURN.give_back()
                 self._refresh()
@@ -570,7 +574,7 @@ class Bench(Panel):
         opened = sum(each.test is not None for each in self.rows)
         self._finished(row)
         more = (
-            f" It is the {opened}th test score opened here: the best of {opened} flatters, as a validation score does."
+            f" One of {opened} test scores opened here: the best of {opened} flatters, as a validation score does."
             if opened > 1
             else " A test set tells the truth once: whatever you choose after seeing it, you choose by it."
         )
