@@ -80,9 +80,9 @@ def _accelerator() -> tuple[str, Any]:
 def seeded(seed: int) -> Iterator[own_generator]:
     """Yield an `own_generator`; accelerators draw from their own, seeded inside the block and put back afterwards.
 
-    So are the global generators of torch, NumPy and Python, which some models seed or draw from (Reformer, BigBird), where
-    the block runs in the main thread. In another one they are left alone: putting them back would rewind what other
-    cells draw meanwhile.
+    So are the global generators of torch, NumPy and Python, which some models seed or draw from (Reformer), where the
+    block runs in the main thread. In another one they are left alone: putting them back would rewind what other cells
+    draw meanwhile.
     """
     kind, device = _accelerator()
     several = "_all" if hasattr(device, "get_rng_state_all") else ""  # Apple's has one alone
