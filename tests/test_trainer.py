@@ -132,6 +132,22 @@ def test_what_is_drawn_in_a_run_follows_the_seed(data):
     assert same(run.final_model.state_dict(), model.state_dict())
 
 
+def test_predictions_are_those_of_each_text_by_itself_in_the_order_of_the_rows(data):
+    """Texts of all lengths, one after the other through the model that is handed back."""
+    run = fit(RECIPE, data)
+    test = data.split(0).test[:24]
+    alone = []
+    with torch.no_grad():
+        for i in test:
+            inputs = run.tokenizer(data.texts[i], truncation=True, max_length=48, return_tensors="pt")
+            alone.append(run.final_model.eval()(**inputs).logits.item())
+    assert np.std(alone) > 2e-4, "or their order could not be seen: a tiny model hardly tells texts apart"
+    np.testing.assert_allclose(run.predictions, alone, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run.predict([data.texts[i] for i in test]), alone, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(run.targets, data.targets[test])
+    assert run.test_score == pytest.approx(math.sqrt(np.mean((np.array(alone) - run.targets) ** 2)), rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def extremes(tmp_path_factory):
     """The 50 easiest and the 50 hardest passages, with their scores and as two classes."""

@@ -101,6 +101,18 @@ MUTANTS = [
         TRAINER,
     ),
     Mutant(
+        "the wrong rows scored at the end",
+        [
+            ("ftlab/trainer.py", "TestSet(job.batches, job.split.test,", "TestSet(job.batches, job.split.validation,"),
+            (
+                "ftlab/trainer.py",
+                "logits = job.predict(job.bare_model, job.split.test)",
+                "logits = job.predict(job.bare_model, job.split.validation)",
+            ),
+        ],
+        TRAINER,
+    ),
+    Mutant(
         "the seed ignored by what is drawn in a run",
         [
             ("ftlab/trainer.py", "with _seeded(recipe.seed):\n        job =", "with _seeded(0):\n        job ="),
