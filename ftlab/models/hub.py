@@ -274,24 +274,32 @@ def _require_hub(name: str) -> None:
         raise ModelError(f"{here}, and the hub ({constants.ENDPOINT}) cannot be reached. {how}")
 
 
+_ALONE = threading.RLock()
+
+
 @contextmanager
 def quiet(progress: bool = False) -> Iterator[None]:
-    """Keep transformers' bars, and its table of missing weights (`models` judges those), off the console."""
+    """Keep transformers' bars, and its table of missing weights (`models` judges those), off the console.
+
+    One thread at a time: transformers replaces torch's functions of initialisation while it loads a model, and two
+    threads that overlap would leave its own in their place for good.
+    """
 
     def no_report(record: logging.LogRecord) -> bool:
         return "LOAD REPORT" not in record.getMessage()
 
-    logger = logging.getLogger("transformers.modeling_utils")
-    logger.addFilter(no_report)
-    bars = hf_logging.is_progress_bar_enabled() and not progress
-    hub_bars_off = are_progress_bars_disabled()
-    if bars:
-        hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logger.removeFilter(no_report)
+    with _ALONE:
+        logger = logging.getLogger("transformers.modeling_utils")
+        logger.addFilter(no_report)
+        bars = hf_logging.is_progress_bar_enabled() and not progress
+        hub_bars_off = are_progress_bars_disabled()
         if bars:
-            hf_logging.enable_progress_bar()
-            if hub_bars_off:
-                disable_progress_bars()
+            hf_logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logger.removeFilter(no_report)
+            if bars:
+                hf_logging.enable_progress_bar()
+                if hub_bars_off:
+                    disable_progress_bars()

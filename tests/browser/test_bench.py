@@ -222,3 +222,43 @@ def test_on_a_dark_page_texts_are_light(lab, page):
             assert min(numbers) > 128, (name, colour)
     finally:
         page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+
+
+BENCHES = {
+    "SchedulePanel": ("learning rate", 0.0003),
+    "LLRDPanel": ("layer decay", 0.8),
+    "WarmupPanel": ("warm-up (share)", 0.3),
+    "ReinitPanel": ("re-initialised", 2),
+    "SWAPanel": ("layer decay", 0.9),
+    "FrequentEvalPanel": ("epochs", 3),
+    "HyperparametersPanel": ("batch size", 8),
+    "BertAdamPanel": ("learning rate", 0.0001),
+}
+
+
+def test_every_technique_s_bench_trains_draws_and_fits_the_page(lab, page):
+    cells = [f"ft.panels.{name}(data=data)" for name in BENCHES]
+    path = lab.write("benches.ipynb", SLOW.format(seconds=0), *cells)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    lab.open(page, path.name, at="lab/tree")
+    lab.execute(page, "notebook:run-all-cells")
+    lab.wait_idle(page, timeout=300_000)
+    for i, (name, (control, value)) in enumerate(BENCHES.items()):
+        bench = page.locator(".ftlab-bench").nth(i)
+        bench.scroll_into_view_if_needed()
+        for run in (1, 2):
+            bench.get_by_role("button", name="Train", exact=True).click()
+            done = "([bench, n]) => { const b = document.querySelectorAll('.ftlab-bench')[bench];"
+            done += f" return b.querySelectorAll({ROWS!r}).length === n && !b.querySelector('.ftlab-go').disabled }}"
+            page.wait_for_function(done, arg=[i, run], timeout=120_000)
+            assert "completed" in bench.locator(ROWS).first.inner_text(), name
+            if run == 1:
+                box = bench.get_by_label(control, exact=True)
+                box.fill(str(value))
+                box.press("Enter")
+                bench.locator("pre", has_text="base.but(").wait_for()
+        assert "baseline" in bench.locator(".ftlab-picture svg").first.text_content(), name
+        size = bench.bounding_box()
+        assert size["width"] <= 848 and size["height"] <= 700, (name, size)
+        assert bench.evaluate("b => b.scrollWidth <= b.clientWidth"), name
+        assert not bench.locator("[role=alert]").count(), name

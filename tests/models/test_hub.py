@@ -21,6 +21,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from transformers import PreTrainedModel
 from transformers.utils import logging as hf_logging
 
 from ftlab.errors import ModelError, RecipeError
@@ -78,6 +79,22 @@ def test_a_missing_package_or_file(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path)
     with pytest.raises(ModelError, match=r"model.safetensors is missing; run pip install --force-reinstall"):
         load_model(recipe())
+
+
+def test_models_loaded_in_several_threads_leave_torch_and_transformers_as_they_were(capfd):
+    """transformers replaces functions while it loads; overlapping loads left its own in place of torch's for good."""
+    names = [name for name in dir(torch.nn.init) if name.endswith("_") and not name.startswith("_")]
+    before = [getattr(torch.nn.init, name) for name in names], PreTrainedModel.tie_weights
+    models: list = []
+    threads = [threading.Thread(target=lambda: models.append(load_model(recipe()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ([getattr(torch.nn.init, name) for name in names], PreTrainedModel.tie_weights) == before
+    weights = [torch.cat([p.flatten() for p in model.parameters()]) for model in models]
+    assert len(models) == 4 and all(torch.equal(weights[0], other) for other in weights[1:])
+    assert "Loading weights" not in capfd.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------- mpnet

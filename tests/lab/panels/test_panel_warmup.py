@@ -187,7 +187,7 @@ def test_the_figure_is_the_same_picture(start, gallery):
     drawn = figure.sheet.charts
     assert len(drawn) == (len(SCHEDULES) if gallery else 1)
     assert problems(place(figure.sheet, 840)) == problems(place(figure.sheet, 580)) == []
-    schedule = preview(panel.recipe, 27, steps=250)
+    schedule = preview(panel.recipe, 27, steps=300)
     at = list(SCHEDULES).index(panel.recipe.schedule) if gallery else 0
     top = schedule.lr[:, -2]
     assert any(len(line.y) == len(top) and np.allclose(line.y, top) for line in drawn[at].lines)
