@@ -106,7 +106,7 @@ def test_a_round_at_the_bench(lab, opened):
     press(page, "Train")
     page.wait_for_function(DONE, arg=2, timeout=120_000)
     assert "completed" in row(page, 0).inner_text()
-    picture = page.locator(".ftlab-picture svg").first.inner_text()
+    picture = page.locator(".ftlab-picture svg").first.text_content()
     assert "baseline" in picture and "run 1" in picture  # drawn over one another
     row(page, 1).get_by_role("button", name="restore").click()
     page.locator(".ftlab-bench pre", has_text="layer_decay=0.8").wait_for()

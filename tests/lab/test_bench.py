@@ -293,6 +293,41 @@ def test_runs_of_different_size_are_not_compared(data):
         bench.more_seeds()
 
 
+# ------------------------------------------------------------------------------------------------ every technique's
+
+TECHNIQUES = {  # what is moved at the bench of each
+    "SchedulePanel": {"schedule": "cosine"},
+    "LLRDPanel": {"groups": 3},
+    "WarmupPanel": {"warmup_steps": 4, "schedule": "polynomial", "power": 2},
+    "ReinitPanel": {"reinit_layers": 2},
+    "SWAPanel": {"swa_start": 1.0},
+    "FrequentEvalPanel": {"eval_every": 2},
+    "HyperparametersPanel": {"batch_size": 8, "dropout": 0.1},
+    "BertAdamPanel": {"lr": 1e-4},
+}
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_every_technique_has_a_bench(data, name):
+    make = getattr(ft.panels, name)
+    bench = make(data=data)
+    assert len(bench.main) <= 4 and set(bench.main) <= set(bench.controls)
+    base, baseline = bench.base, bench.train()
+    bench.set(**TECHNIQUES[name])
+    place = {"base": base, "data": data, "ft": ft}
+    exec(bench.code.splitlines()[0], place)
+    assert place["recipe"] == bench.recipe != base
+    row = train_by_button(bench)
+    assert row.status == "completed" and not bench.message and row.changed
+    assert row.run.history == ft.fit(bench.recipe, data.play(50), live=False).history != baseline.history
+    if bench.extra_title:
+        assert bench.view.children[-2].description == f"▸ {bench.extra_title}"
+        assert bench._extra.value.startswith("<svg") and "no run yet" not in bench._extra.value
+    assert bench.figure(bench.recipe).png().startswith(b"\x89PNG")
+    bench.restore("baseline")
+    assert bench.recipe == base
+
+
 # ------------------------------------------------------------------------------------------------- one at a time, Stop
 
 

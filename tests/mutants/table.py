@@ -101,7 +101,7 @@ MUTANTS = [
         TRAINER,
     ),
     Mutant(
-        "the seed ignored",
+        "the seed ignored by what is drawn in a run",
         [
             ("ftlab/trainer.py", "with _seeded(recipe.seed):\n        job =", "with _seeded(0):\n        job ="),
             (
@@ -110,6 +110,11 @@ MUTANTS = [
                 "with seeded(0) as random:\n        job =",
             ),
         ],
+        TRAINER,
+    ),
+    Mutant(
+        "the seed ignored by the batches",
+        [("ftlab/trainer.py", "seed=recipe.seed,", "seed=0,")],
         TRAINER,
     ),
     Mutant(

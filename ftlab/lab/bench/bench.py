@@ -88,6 +88,7 @@ class Bench(Panel):
         num_layers: int | None = None,
     ) -> None:
         self.data, self.fold, self._steps_per_epoch = data, fold, steps_per_epoch
+        self.base = recipe
         self.num_layers = len(preview(recipe, steps_per_epoch, steps=[0], num_layers=num_layers).layers) - 2
         self.rows: list[Row] = []
         self.current: Row | None = None  # the run that is drawn in colour: the latest, or the one restored
@@ -238,9 +239,13 @@ class Bench(Panel):
         """Optimizer updates an epoch under the present settings."""
         if self.data is None:
             return self._steps_per_epoch
-        rows = self.size.value or self._train_rows
-        recipe = self.recipe
-        return math.ceil(math.ceil(rows / recipe.batch_size) / recipe.gradient_accumulation_steps)
+        batches = math.ceil((self.size.value or self._train_rows) / self._set("batch_size"))
+        return math.ceil(batches / self._set("gradient_accumulation_steps"))
+
+    def _set(self, field: str) -> Any:
+        """Return a field as a control has it, or as the first recipe does."""
+        control = getattr(self, "controls", {}).get(field)
+        return getattr(self.base, field) if control is None else control.value
 
     def preview(self, recipe: Recipe, **more: Any) -> LRSchedule:
         """Compute the learning rates to draw: at most 300 steps, corners included."""
@@ -509,9 +514,11 @@ class Bench(Panel):
 
     def _in_thread(self, work: Callable[[threading.Event], Any], progress: Callable[[], str]) -> None:
         """Do work that needs the processor, if nothing else has the turn. Raises BusyError if something has."""
-        stop = TURN.take(self, self.title, progress)
-        self.show_problem("")
-        self._refresh()
+        try:
+            stop = TURN.take(self, self.title, progress)
+            self.show_problem("")
+        finally:
+            self._refresh()  # Stop ends what another bench trains, too
 
         def do() -> None:
             try:
@@ -665,7 +672,7 @@ class Bench(Panel):
         """
         from IPython.display import display
 
-        self._shown()
+        self.note_shown()
         widgets = self.view._repr_mimebundle_()
         display({**widgets, "text/plain": ""}, raw=True)
         bundle, metadata = self._stored()

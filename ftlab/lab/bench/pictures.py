@@ -19,6 +19,7 @@ from ftlab.lab.chart import (
     Colour,
     Line,
     Mark,
+    Sheet,
     layer_groups,
     rate_lines,
     smooth,
@@ -139,6 +140,70 @@ def pairs(found: Sequence[tuple[float, float]], names: tuple[str, str], metric: 
         x=Axis(low=-0.4, high=1.4, ticks={0: names[0], 1: names[1]}),
         height=120,
     )
+
+
+def norms(rows: Sequence[Row], current: Row | None, baseline: Row | None) -> Chart:
+    """Describe the norm of the gradient, before clipping, of the runs that are drawn, over their first steps."""
+    shown = [row for row in rows if row.drawn and row.done]
+    most = max((max(12, 3 * row.schedule.warmup_steps, row.total // 4) for row in shown), default=1)
+    lines = []
+    for row in sorted(shown, key=lambda row: (row is current, row is baseline)):
+        colour, dash = (ORANGE, "") if row is current else (GREY, "5 4") if row is baseline else (GHOST, "")
+        norm = row.history.grad_norm[:most]
+        lines.append(Line(row.name, np.arange(len(norm)), norm, colour, dash, 2.4 if row is current else 1.5))
+    marks = [Mark(row.schedule.warmup_steps, "warm-up ends") for row in shown if row is current]
+    return Chart(
+        "Norm of the gradient",
+        lines,
+        note="at the first steps, before clipping",
+        marks=[mark for mark in marks if mark.x],
+        x=Axis("optimizer step", low=0, whole=True),
+        y=Axis(log=True),
+        empty="no run yet",
+    )
+
+
+def averages(row: Row | None) -> Sheet:
+    """Describe a run's validation scores, live and averaged, and how far apart the two models' weights are."""
+    evals = [] if row is None or row.history is None else row.history.evals
+    metric = METRIC_NAMES[row.history.metric] if evals else "score"
+    at = np.array([e["step"] for e in evals], dtype=np.float64)
+    live, averaged, distance = (
+        np.array([e.get(key, np.nan) for e in evals], dtype=np.float64)
+        for key in ("score", "swa_score", "swa_distance")
+    )
+    x = Axis("optimizer step", low=0, high=max(1, row.total) if row is not None else 1, whole=True)
+    common = {"x": x, "height": 120, "empty": "no averaged weights yet"}
+    found = np.isfinite(averaged).any()
+    scores_ = [Line("live", at, live, ORANGE, width=1.6, marker="circle")]
+    scores_ += [Line("averaged", at, averaged, BLUE, "5 3", 1.8, marker="diamond")]
+    apart = Line("", at, distance, BLUE, width=1.6, marker="dot")
+    upper = Chart(f"Validation {metric}", scores_ if found else [], note="of both models", **common)
+    lower = Chart("Distance", [apart] if found else [], note="of their weights (Euclidean)", y=Axis(low=0), **common)
+    return Sheet([upper, lower], share="x")
+
+
+def evaluations(row: Row | None) -> Sheet:
+    """Describe every evaluation of a run, the one kept, and the seconds that training and evaluating took."""
+    evals = [] if row is None or row.history is None else row.history.evals
+    metric = METRIC_NAMES[row.history.metric] if evals else "score"
+    at = np.array([e["step"] for e in evals], dtype=np.float64)
+    found = np.array([e["score"] for e in evals], dtype=np.float64)
+    lines, bars = [], []
+    if evals:
+        best = row.history.best
+        lines = [Line("evaluations", at, found, GREY, width=1.2, marker="dot")]
+        if best is not None:
+            where = np.array([best["step"]]), np.array([best["score"]])
+            lines.append(Line("kept", *where, ORANGE, width=0, marker="diamond", note=f"{best['score']:.3f}"))
+        evaluating = sum(e["seconds"] for e in evals)
+        training = max(0.0, float(row.history.seconds[-1]) - sum(e["seconds"] for e in evals if e["step"] < row.done))
+        bars = [Bar(0, training, BLUE, f"{training:.1f} s"), Bar(1, evaluating, GREY, f"{evaluating:.1f} s")]
+    seen = Chart(f"Validation {metric}", lines, note=f"at {len(evals)} evaluations", height=140,
+                 x=Axis("optimizer step", low=0, whole=True), empty="no evaluation yet")  # fmt: skip
+    cost = Chart("Seconds", bars=bars, note="that the run spent", x=Axis(low=0),
+                 y=Axis(names=["training", "evaluating"]), empty="no run yet")  # fmt: skip
+    return Sheet([seen, cost])
 
 
 def describe(row: Row) -> str:

@@ -31,6 +31,8 @@ font:13px/1.4 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--jp-ui-fo
 line-height:24px}}
 .ftlab-side .widget-text input[type]{{text-align:right;padding:0 5px;height:22px;line-height:20px;
 box-sizing:border-box;font-variant-numeric:tabular-nums}}
+.ftlab-side>.widget-box,.ftlab-side>.widget-toggle-buttons{{padding:0 2px}}
+.ftlab-side .widget-html{{margin-left:0;margin-right:0}}
 .ftlab-side .widget-dropdown>select{{height:24px;line-height:22px;padding:0 18px 0 4px}}
 .ftlab-side .widget-slider{{height:18px;line-height:18px;margin:0}}
 .ftlab-side .widget-slider .slider-container{{height:10px;margin:0 9px;padding-top:8px}}
@@ -53,7 +55,8 @@ border-radius:4px;background:var(--jp-layout-color2,#f2f3f5);color:inherit}}
 .ftlab-extra svg.ftlab{{max-width:600px}}
 .ftlab-table{{max-height:158px;overflow:auto}}
 .ftlab-row{{display:grid!important;grid-template-columns:44px 96px minmax(120px,1fr) 118px 78px 112px 54px 116px;
-gap:0 6px;align-items:center;border-top:1px solid var(--edge);min-height:28px;overflow:hidden;width:100%}}
+gap:0 6px;align-items:center;border-top:1px solid var(--edge);min-height:28px;overflow:hidden;width:100%;
+min-width:680px}}
 .ftlab-row .widget-html-content{{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;font-size:12px}}
 .ftlab-row.ftlab-head{{border:0;min-height:20px}}
 .ftlab-row .right{{text-align:right;font-variant-numeric:tabular-nums}}
@@ -114,7 +117,9 @@ def narrow(control: Control, hint: str = "") -> ipywidgets.Widget:
         control.list.style.description_width = "96px"
     hint = hint or re.sub(r" \(.*?\)", "", control.help.partition("; ")[0])
     text = html(f'<small title="{escape(control.help)}">{escape(hint)}</small>')
-    return ipywidgets.VBox([row, text], layout={"margin": "0 0 3px 0"})
+    both = ipywidgets.VBox([row, text], layout={"margin": "0 0 3px 0"})
+    row.layout.observe(lambda change: both.layout.set_trait("display", change["new"]), "display")
+    return both
 
 
 def swatch(row: Row, current: Row | None, baseline: Row | None) -> str:

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bertadam": ["BertAdamPanel"],
         "diagnose": ["ClinicPanel"],
         "frequent_eval": ["FrequentEvalPanel"],
+        "hyperparameters": ["HyperparametersPanel"],
         "llrd": ["LLRDPanel"],
         "lr_finder": ["LRFinderPanel"],
         "memory": ["MemoryPanel"],

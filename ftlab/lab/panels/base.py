@@ -535,11 +535,11 @@ class Panel(ABC):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Show the widgets where they can live, and elsewhere a PNG of the present state with its alternative text."""
-        self._shown()
+        self.note_shown()
         picture, metadata = figure.draw(self._sheet)._repr_mimebundle_()
         return {**self.view._repr_mimebundle_(), **picture, "text/plain": repr(self)}, metadata
 
-    def _shown(self) -> None:
+    def note_shown(self) -> None:
         """Note where the controls stand when the panel is shown for the first time: `reset` leads back there."""
         if self._first is None:
             self._first = {name: control.value for name, control in self.controls.items()}

@@ -89,10 +89,10 @@ def warmup(recipe: Recipe, total_steps: int) -> tuple[Number, Number]:
 
 
 def of_the_run(recipe: Recipe) -> list[Number]:
-    """Make the controls that a bench offers for every technique: warm-up (unless it is in steps), epochs, seed."""
+    """Make the controls that a bench offers for every technique: rate, warm-up (unless in steps), epochs, seed."""
     in_steps = isinstance(recipe.warmup, int) and recipe.warmup > 0
     warmup = [] if in_steps else [number(recipe, "warmup", value=float(recipe.warmup), step=0.01)]
-    return [*warmup, number(recipe, "epochs"), number(recipe, "seed")]
+    return [number(recipe, "lr"), *warmup, number(recipe, "epochs"), number(recipe, "seed")]
 
 
 def averaging(recipe: Recipe, latest: float, step: float = 0.5) -> tuple[Number, Number]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from ftlab.lab.bench import pictures
+from ftlab.lab.bench.bench import Bench
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Chart, Line, Mark, Sheet, thin
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Number, Panel
+from ftlab.lab.panels.base import Number
 from ftlab.recipe import Recipe
 from ftlab.study.optimism import expected_minimum, kept_looks, optimism
 from ftlab.techniques.frequent_eval import is_evaluation_step
@@ -42,19 +46,23 @@ class Example:
     luck: np.ndarray
 
 
-class FrequentEvalPanel(Panel):
+class FrequentEvalPanel(Bench):
     """Move how often a run evaluates, its patience, the noise of an evaluation and the length; see which wins by luck.
 
     The curve is invented, so that the true quality of every checkpoint is known; its noise and the simulation are
-    seeded, and an evaluation keeps its noise however many others there are. steps_per_epoch: optimizer updates an epoch
-    (27 for `passages` with batches of 16).
+    seeded, and an evaluation keeps its noise however many others there are. data, fold, size: what to train on, see
+    `Bench`; then the evaluations are real. Without data nothing is trained and an epoch has steps_per_epoch updates.
     """
 
     title = "Evaluations on the validation set"
+    main = ("eval_every", "patience", "epochs")
+    hints = MappingProxyType(
+        {"eval_every": "steps between evaluations; off: once an epoch", "patience": "evaluations without a new best"}
+    )
+    extra_title = "every evaluation of the run, and what they cost"
 
-    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27) -> None:
+    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, **where: Any) -> None:
         recipe = Recipe() if recipe is None else recipe
-        self.steps_per_epoch = steps_per_epoch
         self.eval_every = fields.number(recipe, "eval_every", start=10)
         self.patience = fields.number(recipe, "patience", start=5)
         self.noise = Number(
@@ -71,7 +79,9 @@ class FrequentEvalPanel(Panel):
         if isinstance(recipe.warmup, int):
             first = max(first, math.ceil(recipe.warmup / steps_per_epoch))
         self.epochs = fields.number(recipe, "epochs", low=min(first, recipe.epochs))
-        super().__init__(recipe, [self.eval_every, self.patience, self.noise, self.epochs])
+        trains = where.get("data") is not None
+        controls = [self.eval_every, self.patience, *([] if trains else [self.noise]), self.epochs]
+        super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, **where)
 
     def example(self, recipe: Recipe) -> Example:
         """Evaluate the invented curve as the recipe says, until the end or until patience is exhausted."""
@@ -99,7 +109,11 @@ class FrequentEvalPanel(Panel):
             luck=-noise * expected_minimum(counts),
         )
 
-    def picture(self, recipe: Recipe) -> Sheet:
+    def extra(self, recipe: Recipe) -> Sheet:
+        """Describe every evaluation of the run that is drawn in colour, and what training and evaluating took."""
+        return pictures.evaluations(self.current)
+
+    def alone(self, recipe: Recipe) -> Sheet:
         """Describe the example's curve with its evaluations, and the expected optimism by their number."""
         seen, total = self.example(recipe), recipe.epochs * self.steps_per_epoch
         # From the end of the first epoch on: the steep fall before it would flatten everything else.

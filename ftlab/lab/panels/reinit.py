@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import RecipeError
+from ftlab.lab.bench.bench import Bench
 from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Panel
+from ftlab.lab.panels.base import Choice
 from ftlab.lab.plots.reinit import before_after_sheet
 from ftlab.recipe import ABOUT, Recipe
 
@@ -23,20 +25,31 @@ STATISTICS = {  # what the bars can show: {name in the list: its axis}
 }
 
 
-class ReinitPanel(Panel):
+class ReinitPanel(Bench):
     """Choose how many top layers are re-initialised; see each layer's weights before and after.
 
     The model is loaded and measured once, as it comes and with all its layers re-initialised, so that moving the number
     of layers costs no more than a drawing. Another seed draws other weights (a fraction of a second for
     MiniLM, and only the first time). model: measure this loaded model in place of `recipe.model`; it stays as it is.
+    data, fold, size: what to train on, see `Bench`; without data nothing is trained.
 
     Raises RecipeError if the recipe asks for more layers than there are, ModelError if the model cannot be loaded or
     its layers share one set of weights.
     """
 
     title = "Which layers are re-initialised"
+    main = ("reinit_layers", "lr", "warmup", "seed")
+    hints = MappingProxyType(
+        {
+            "reinit_layers": "top layers that start anew; 0: off",
+            "lr": "peak of the top layer; logarithmic",
+            "warmup": "share of the run in which it rises from 0",
+            "seed": "draws the new weights, orders the data",
+        }
+    )
+    extra_title = "every layer's weights, before and after"
 
-    def __init__(self, recipe: Recipe | None = None, model: nn.Module | None = None) -> None:
+    def __init__(self, recipe: Recipe | None = None, model: nn.Module | None = None, **where: Any) -> None:
         from ftlab.models import layer_map, load_model  # here: they bring torch, which other panels do without
 
         recipe = Recipe() if recipe is None else recipe
@@ -71,7 +84,7 @@ class ReinitPanel(Panel):
             tuple(STATISTICS),
             help="what is measured in each layer",
         )
-        super().__init__(recipe, [self.reinit_layers, self.seed, self.shown])
+        super().__init__(recipe, [self.reinit_layers, self.seed, self.shown], num_layers=depth, **where)
 
     def fresh_places(self, n: int) -> list[str]:
         """Name the places that a re-initialisation of the top `n` layers reaches."""
@@ -90,7 +103,7 @@ class ReinitPanel(Panel):
         count = sum(self.counts[place] for place in fresh)
         return f"{count:,} of {total:,} parameters ({count / total:.1%}) re-initialised"
 
-    def picture(self, recipe: Recipe) -> Sheet:
+    def alone(self, recipe: Recipe) -> Sheet:
         """Describe two bars a layer, before and after."""
         key, after = self.shown.value, self.after(recipe)
         return before_after_sheet(
@@ -101,6 +114,10 @@ class ReinitPanel(Panel):
             title=self.summary(recipe),
             end=self._longest(key),
         )
+
+    def extra(self, recipe: Recipe) -> Sheet:
+        """Describe the same: the picture of a bench that trains has rates and losses."""
+        return self.alone(recipe)
 
     def _longest(self, key: str) -> float:
         """End of the axis: the same wherever the sliders stand, so that bars can be compared as they move."""

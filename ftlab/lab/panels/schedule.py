@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
+from ftlab.lab.bench.bench import Bench
 from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Panel
 from ftlab.lab.plots.runs import rates_chart
 from ftlab.recipe import Recipe
-from ftlab.schedules import SCHEDULES, LRSchedule, preview
+from ftlab.schedules import SCHEDULES
 
 
-class SchedulePanel(Panel):
+class SchedulePanel(Bench):
     """Move the rates, the decay from layer to layer, the schedule, the warm-up and the averaging; see every
     layer's rate.
 
-    The picture is `ftlab.preview`, so what you see is what `fit` applies. steps_per_epoch: optimizer updates
-    an epoch (27 for `passages` with batches of 16). num_layers: only for a model that is not known here.
+    The picture is `ftlab.preview`, so what you see is what `fit` applies. data, fold, size: what to train on, see
+    `Bench`; without data nothing is trained and an epoch has steps_per_epoch updates. num_layers: only for a model that
+    is not known here.
     """
 
     title = "Learning rate of every layer"
+    main = ("lr", "schedule", "warmup", "epochs")
+    hints = MappingProxyType(
+        {
+            "lr": "peak of the top layer; logarithmic",
+            "schedule": "how it goes on after the warm-up",
+            "warmup": "share of the run in which it rises from 0",
+        }
+    )
 
-    def __init__(self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None, **where: Any
+    ) -> None:
         recipe = Recipe() if recipe is None else recipe
-        self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         self.epochs = fields.number(recipe, "epochs")
         self.lr, self.head_lr, self.layer_decay = fields.rates(recipe).values()
         self.schedule = fields.choice(recipe, "schedule", SCHEDULES)
@@ -33,7 +44,8 @@ class SchedulePanel(Panel):
         self.log_axis = fields.log_axis()
         training = [self.epochs, self.lr, self.head_lr, self.layer_decay, self.schedule]
         averaging = [self.swa_start, self.swa_lr]
-        super().__init__(recipe, [*training, self.warmup, self.warmup_steps, *averaging, self.log_axis])
+        controls = [*training, self.warmup, self.warmup_steps, *averaging, self.log_axis]
+        super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
 
     def adapt(self) -> None:
         """Keep warm-up and averaging inside the run; switch off what another control makes meaningless."""
@@ -57,11 +69,7 @@ class SchedulePanel(Panel):
             "group_lrs": self.base.group_lrs if self.layer_decay.value == 1 else None,
         }
 
-    def preview(self, recipe: Recipe) -> LRSchedule:
-        """Compute the rates to draw: at most 300 steps, corners included."""
-        return preview(recipe, self.steps_per_epoch, steps=300, num_layers=self.num_layers)
-
-    def picture(self, recipe: Recipe) -> Sheet:
+    def alone(self, recipe: Recipe) -> Sheet:
         """Describe the learning rate of every layer by step."""
         chart = rates_chart(self.preview(recipe), log=self.log_axis.value, height=300)
         return Sheet([chart], "learning rate of every layer by step", chart.sentence)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ftlab.errors import RecipeError
-from ftlab.lab.chart import Sheet
+from ftlab.lab.bench import pictures
+from ftlab.lab.bench.bench import Bench
+from ftlab.lab.chart import Chart, Sheet
 from ftlab.lab.panels import fields
-from ftlab.lab.panels.base import Choice, Number, Panel, Switch
+from ftlab.lab.panels.base import Choice, Number, Switch
 from ftlab.lab.plots.warmup import gallery_sheet, warmup_sheet
 from ftlab.recipe import DECAY_TYPES, Recipe
-from ftlab.schedules import SCHEDULES, LRSchedule, preview
+from ftlab.schedules import SCHEDULES, LRSchedule
 
 ARGUMENTS: Mapping[str, dict[str, Any]] = {
     name: {p.name: p.default for p in inspect.signature(factor).parameters.values() if p.kind is p.KEYWORD_ONLY}
@@ -22,17 +25,26 @@ ARGUMENTS: Mapping[str, dict[str, Any]] = {
 OWN = ("num_cycles", "restarts", "power", "end_factor", "timescale")
 
 
-class WarmupPanel(Panel):
+class WarmupPanel(Bench):
     """Move the warm-up, the schedule and the schedule's own arguments; see the rate at every step.
 
     With `gallery` on, every schedule is drawn, each with the arguments that it takes and the chosen one in bold; off,
     the chosen one alone, with its corners and, dashed, the same schedule without warm-up. Only the controls that the
-    pictures depend on are shown. The picture is `ftlab.preview`, so what you see is what `fit` applies.
-    steps_per_epoch: optimizer updates an epoch (27 for `passages` with batches of 16). num_layers: only for a model
-    that is not known here.
+    pictures depend on are shown. The picture is `ftlab.preview`, so what you see is what `fit` applies. data, fold,
+    size: what to train on, see `Bench`; without data nothing is trained and an epoch has steps_per_epoch updates.
+    num_layers: only for a model that is not known here.
     """
 
     title = "Warm-up and schedules"
+    main = ("warmup", "schedule", "lr", "epochs")
+    hints = MappingProxyType(
+        {
+            "warmup": "share of the run in which it rises from 0",
+            "schedule": "how it goes on after the warm-up",
+            "lr": "peak of the top layer; logarithmic",
+        }
+    )
+    extra_title = "the gradient's norm, which the warm-up is there for"
 
     def __init__(
         self,
@@ -40,6 +52,7 @@ class WarmupPanel(Panel):
         steps_per_epoch: int = 27,
         num_layers: int | None = None,
         gallery: bool = True,
+        **where: Any,
     ) -> None:
         recipe = Recipe() if recipe is None else recipe
         if recipe.schedule not in SCHEDULES:
@@ -47,7 +60,6 @@ class WarmupPanel(Panel):
                 f"schedule: {recipe.schedule!r} is not among the schedules of this panel, {', '.join(SCHEDULES)}; "
                 "BertAdamPanel shows it"
             )
-        self.steps_per_epoch, self.num_layers = steps_per_epoch, num_layers
         total = recipe.epochs * steps_per_epoch
         first = {name: value for args in ARGUMENTS.values() for name, value in args.items()}
         first |= {"num_cycles": 0.5, "restarts": 1, **recipe.schedule_args}
@@ -55,6 +67,8 @@ class WarmupPanel(Panel):
             first |= {"restarts": first["num_cycles"], "num_cycles": 0.5}
         decay = first["decay_steps"]
         self.schedule = fields.choice(recipe, "schedule", SCHEDULES)
+        trains = where.get("data") is not None
+        gallery = gallery and not trains
         self.gallery = Switch("gallery", "show every schedule", gallery, help="all of them, or the chosen one alone")
         self.warmup, self.warmup_steps = fields.warmup(recipe, total)
         first_epochs = 1 if recipe.swa_start is None else int(recipe.swa_start) + 1
@@ -76,8 +90,10 @@ class WarmupPanel(Panel):
         self.decay_type = Choice(
             "decay_type", "shape of the decay", first["decay_type"], DECAY_TYPES, help="of warmup_stable_decay"
         )
-        everywhere = [self.schedule, self.gallery, self.warmup, self.warmup_steps, self.epochs, self.lr]
-        super().__init__(recipe, [*everywhere, *own.values(), self.decay, self.decay_steps, self.decay_type])
+        everywhere = [self.schedule, *([] if trains else [self.gallery]), self.warmup, self.warmup_steps]
+        arguments = [*own.values(), self.decay, self.decay_steps, self.decay_type]
+        controls = [*everywhere, self.epochs, self.lr, *arguments]
+        super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
 
     def controls_of(self, schedule: str) -> dict[str, list[Number | Choice]]:
         """Return the controls of each argument that a schedule takes: {argument: controls}."""
@@ -115,16 +131,16 @@ class WarmupPanel(Panel):
             "schedule_args": self.arguments(self.schedule.value),
         }
 
-    def preview(self, recipe: Recipe) -> LRSchedule:
-        """Compute the rates to draw: at most 250 steps, corners included."""
-        return preview(recipe, self.steps_per_epoch, steps=250, num_layers=self.num_layers)
-
     def schedules(self, recipe: Recipe) -> dict[str, LRSchedule]:
         """Compute every schedule under the recipe's warm-up, each with the arguments that it takes."""
         return {name: self.preview(recipe.but(schedule=name, schedule_args=self.arguments(name))) for name in SCHEDULES}
 
-    def picture(self, recipe: Recipe) -> Sheet:
+    def alone(self, recipe: Recipe) -> Sheet:
         """Describe the rate by step: one chart a schedule, or the chosen one alone."""
         if self.gallery.value:
             return gallery_sheet(self.schedules(recipe), recipe.schedule)
         return warmup_sheet(self.preview(recipe), self.preview(recipe.but(warmup=0)))
+
+    def extra(self, recipe: Recipe) -> Chart:
+        """Describe the norm of each run's gradient at its first steps."""
+        return pictures.norms(self.rows, self.current, self.baseline)
