@@ -80,15 +80,14 @@ def _accelerator() -> tuple[str, Any]:
 def seeded(seed: int) -> Iterator[own_generator]:
     """Yield an `own_generator`; accelerators draw from their own, seeded inside the block and put back afterwards.
 
-    So are the global generators of torch, NumPy and Python, which some models seed or draw from (Reformer), where the
-    block runs in the main thread. In another one they are left alone: putting them back would rewind what other cells
-    draw meanwhile.
+    So are NumPy's and Python's global generators, which some models draw from (BigBird), where the block runs in the
+    main thread. In another one they are left alone: putting them back would rewind what other cells draw meanwhile.
     """
     kind, device = _accelerator()
     several = "_all" if hasattr(device, "get_rng_state_all") else ""  # Apple's has one alone
     states = getattr(device, "get_rng_state" + several)() if kind else None
     alone = threading.current_thread() is threading.main_thread()
-    common, legacy, python = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    legacy, python = np.random.get_state(), random.getstate()
     try:
         if kind:
             getattr(device, "manual_seed" + several)(seed)
@@ -100,6 +99,5 @@ def seeded(seed: int) -> Iterator[own_generator]:
         if kind:
             getattr(device, "set_rng_state" + several)(states)
         if alone:
-            torch.set_rng_state(common)
             np.random.set_state(legacy)
             random.setstate(python)
