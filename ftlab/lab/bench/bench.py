@@ -542,6 +542,9 @@ class Bench(Panel):
         from ftlab.lab.bench.stored import StoredRun
         from ftlab.trainer import fit  # torch is loaded at the first click
 
+        for other in self.rows:
+            if other.run is not None:
+                other.run.release()  # before the new run needs the memory
         try:
             watch = [_Watch(self, row)]
             run = fit(row.recipe, row.data, self.fold, live=False, callbacks=watch, stop=stop, score_test=False)
@@ -557,9 +560,6 @@ class Bench(Panel):
         row.run, row.seconds, row.history = StoredRun.of(run), run.seconds, run.history
         row.status = run.status
         problem = row.run.store()
-        for other in self.rows:
-            if other.run is not None and other is not row:
-                other.run.release()
         self.pace.measure(row)
         self._finished(row)
         if problem:
