@@ -312,7 +312,7 @@ MUTANTS = [
     Mutant(
         "a traceback on the command line",
         [("ftlab/__main__.py", "except (FtlabError, OSError) as error:", "except FtlabError as error:")],
-        BAD_INPUT,
+        DAMAGE,
     ),
     Mutant(
         "a history with a row too short accepted",
