@@ -10,9 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import IPython.display
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
 
 import ftlab as ft
 from ftlab.errors import RecipeError
@@ -509,6 +511,22 @@ def test_a_stored_bench_is_one_png_that_is_brought_up_to_date(data, monkeypatch)
     alt = picture[-1][1]["image/png"]["alt"]
     assert "run 2 (layer_decay 0.8): completed" in alt and "base.but(layer_decay=0.8)" in alt
     assert repr(bench) == "Bench: Layer-wise learning rates. Run the cell to move its controls and to train."
+
+
+def test_a_notebook_executed_without_a_page_keeps_the_last_picture(tmp_path):
+    make = "import ftlab as ft\nbench = ft.panels.LLRDPanel(ft.Recipe(), data=ft.load_data('passages'))\nbench"
+    cells = [make, "run = bench.train()", "bench.layer_decay.value = 0.8\nrun = bench.train()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": "."}}).execute()
+    widgets, picture = notebook.cells[0].outputs
+    assert VIEW in widgets.data and widgets.data["text/plain"] == ""
+    alt = picture.metadata["image/png"]["alt"]
+    assert "baseline: completed" in alt and "run 2 (layer_decay 0.8): completed" in alt
+    assert picture.data["text/plain"].startswith("Bench: Layer-wise learning rates.")
+    assert [cell.outputs[0].text.partition(":")[0] for cell in notebook.cells[1:]] == [
+        "baseline",
+        "run 2 (layer_decay 0.8)",
+    ]
 
 
 def test_expected_and_remaining_time(data, monkeypatch):
