@@ -22,7 +22,7 @@ from ftlab.lab.bench.bench import SPREAD, Bench
 from ftlab.lab.bench.pace import Pace
 from ftlab.lab.bench.turn import TURN, BusyError
 from ftlab.lab.panels import LLRDPanel, Number
-from ftlab.trainer import Job
+from ftlab.trainer import Job, prepare
 
 RESULTS = Path(ft.__file__).parents[1] / "data" / "results"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -323,11 +323,28 @@ def test_every_technique_has_a_bench(data, name):
     assert row.status == "completed" and not bench.message and row.changed
     assert row.run.history == ft.fit(bench.recipe, data.play(50), live=False).history != baseline.history
     if bench.extra_title:
-        assert bench.view.children[-2].description == f"▸ {bench.extra_title}"
+        fold = bench.view.children[-2]
+        assert fold.description == f"▸ {bench.extra_title}" and bench._extra.layout.display == "none"
+        fold.click()
+        bench.wait(60)
+        assert fold.description == f"▾ {bench.extra_title}" and bench._extra.layout.display == "flex"
         assert bench._extra.value.startswith("<svg") and "no run yet" not in bench._extra.value
     assert bench.figure(bench.recipe).png().startswith(b"\x89PNG")
     bench.restore("baseline")
     assert bench.recipe == base
+
+
+def test_how_far_a_run_has_moved_each_layer(data):
+    bench = LLRDPanel(ft.Recipe(layer_decay=0.0, weight_decay=0.0), data=data)  # 0: top layer and head alone learn
+    bench.view.children[-2].click()
+    run = bench.train()
+    start = prepare(bench.recipe, data.play(50)).bare_model.state_dict()
+    change = {n: (w - start[n]).norm() / start[n].norm() for n, w in run.model.state_dict().items() if start[n].norm()}
+    moved = bench.rows[0].measured
+    assert [place for place, share in moved.items() if share > 0] == ["layer.5", "head"]
+    assert moved["head"] == pytest.approx(float(change["classifier.weight"]), rel=0.2)
+    names, values = bench.extra(bench.recipe).charts[1].y.names, bench.extra(bench.recipe).charts[1].bars
+    assert {names[bar.row]: bar.value / 100 for bar in values} == pytest.approx(moved)
 
 
 # ------------------------------------------------------------------------------------------------- one at a time, Stop

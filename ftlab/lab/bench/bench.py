@@ -227,6 +227,10 @@ class Bench(Panel):
         """Describe the further picture that `extra_title` names, below the table."""
         raise NotImplementedError
 
+    def measure(self, row: Row) -> dict[str, float]:
+        """Measure what the further picture shows of a finished run; called where runs are trained, once it is seen."""
+        return {}
+
     # ---------------------------------------------------------------------------------------------------- the picture
 
     @property
@@ -339,7 +343,7 @@ class Bench(Panel):
         parts = [self._head, both, self._message, self._table, self._pairs]
         if self.extra_title:
             self._extra.layout.display = "none"
-            parts += [view.fold(self.extra_title, self._extra), self._extra]
+            parts += [view.fold(self.extra_title, self._extra, self.guarded(self._unfolded)), self._extra]
         whole = ipywidgets.VBox(parts)
         whole.add_class("ftlab-bench")
         return whole
@@ -397,7 +401,7 @@ class Bench(Panel):
         baseline = self.baseline
         for row in self.rows:
             self._views[id(row)].update(self.current, baseline)
-        if self.extra_title:
+        if self.extra_title and self._extra.layout.display != "none":
             self._extra.value = svg.draw(self.extra(self.recipe), view.PICTURE)
         self._show_difference()
 
@@ -562,6 +566,7 @@ class Bench(Panel):
         problem = row.run.store()
         self.pace.measure(row)
         self._finished(row)
+        self._measure()
         if problem:
             self.show_problem(problem)
         return row.run
@@ -571,6 +576,22 @@ class Bench(Panel):
             self._list_rows()
         self.redraw()
         self._store()
+
+    def _unfolded(self) -> None:
+        """Measure the run in colour, unless something trains; then it is done after that."""
+        self._refresh()
+        if not TURN.taken and self.current is not None:
+            self._in_thread(lambda stop: self._measure(), lambda: "measuring the weights")
+
+    def _measure(self) -> None:
+        """Let the technique measure the run in colour, if its picture is unfolded and has not been measured."""
+        row = self.current
+        unfolded = self.extra_title and self._extra.layout.display != "none"
+        if unfolded and row is not None and row.run is not None and row.measured is None:
+            row.measured = self.measure(row)
+            if row is not self.rows[-1]:
+                row.run.release()
+            self._refresh()
 
     def _open_test(self, row: Row) -> None:
         if row.run is None:

@@ -92,13 +92,15 @@ def button(text: str, tooltip: str, action: Callable[[Any], None], *classes: str
     return made
 
 
-def fold(text: str, hidden: ipywidgets.Widget) -> ipywidgets.Button:
-    """Make the line that unfolds a hidden widget and folds it away again."""
+def fold(text: str, hidden: ipywidgets.Widget, unfolded: Callable[[Any], None] | None = None) -> ipywidgets.Button:
+    """Make the line that unfolds a hidden widget, calls `unfolded`, and folds the widget away again."""
 
     def toggle(made: ipywidgets.Button) -> None:
         shown = hidden.layout.display == "none"
         hidden.layout.display = "flex" if shown else "none"
         made.description = f"{'▾' if shown else '▸'} {text}"
+        if shown and unfolded is not None:
+            unfolded(made)
 
     return button(f"▸ {text}", "Show or hide", toggle, "ftlab-more")
 
