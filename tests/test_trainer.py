@@ -89,9 +89,10 @@ def same(a, b):
 
 def test_with_all_techniques_off_it_is_plain_adamw(data):
     """A loop written here with torch alone gives the same losses, norms and weights."""
-    run = fit(RECIPE.but(weight_decay=0.0), data)
-    torch.manual_seed(0)
-    model = tiny_model(RECIPE, task="regression", labels=None, num_layers=6).train()
+    recipe = RECIPE.but(weight_decay=0.0, seed=5)  # of the weights and of the batches
+    run = fit(recipe, data)
+    torch.manual_seed(5)
+    model = tiny_model(recipe, task="regression", labels=None, num_layers=6).train()
     tokenizer = load_tokenizer("minilm")
     train = data.split(0).train[:48]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
@@ -99,7 +100,7 @@ def test_with_all_techniques_off_it_is_plain_adamw(data):
     losses, norms = [], []
     for epoch in range(2):
         lengths = [len(tokenizer(data.texts[i], truncation=True, max_length=48)["input_ids"]) for i in train]
-        for rows in length_grouped_batches(lengths, 8, seed=0, epoch=epoch):
+        for rows in length_grouped_batches(lengths, 8, seed=5, epoch=epoch):
             rows = train[rows]
             batch = tokenizer(
                 [data.texts[i] for i in rows],
@@ -119,6 +120,32 @@ def test_with_all_techniques_off_it_is_plain_adamw(data):
     np.testing.assert_allclose(run.history.loss, losses, rtol=2e-4)
     np.testing.assert_allclose(run.history.grad_norm, norms, rtol=2e-3)
     np.testing.assert_allclose(run.history.lr[:, 0], [3e-3 * (1 - s / 12) for s in range(12)], rtol=1e-12)
+
+
+def test_what_is_drawn_in_a_run_follows_the_seed(data):
+    """Without learning, what is handed back is the tiny model whose top layer was drawn anew right after seeding."""
+    recipe = RECIPE.but(lr=0.0, epochs=1, reinit_layers=1, seed=5)
+    run = fit(recipe, data)
+    model = tiny_model(recipe, task="regression", labels=None, num_layers=6)
+    torch.manual_seed(5)
+    ft.reinit.reinit_top_layers(model, 1)
+    assert same(run.final_model.state_dict(), model.state_dict())
+
+
+def test_predictions_are_those_of_each_text_by_itself_in_the_order_of_the_rows(data):
+    """Texts of all lengths, one after the other through the model that is handed back."""
+    run = fit(RECIPE, data)
+    test = data.split(0).test[:24]
+    alone = []
+    with torch.no_grad():
+        for i in test:
+            inputs = run.tokenizer(data.texts[i], truncation=True, max_length=48, return_tensors="pt")
+            alone.append(run.final_model.eval()(**inputs).logits.item())
+    assert np.std(alone) > 2e-4, "or their order could not be seen: a tiny model hardly tells texts apart"
+    np.testing.assert_allclose(run.predictions, alone, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run.predict([data.texts[i] for i in test]), alone, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(run.targets, data.targets[test])
+    assert run.test_score == pytest.approx(math.sqrt(np.mean((np.array(alone) - run.targets) ** 2)), rel=1e-4)
 
 
 @pytest.fixture(scope="module")

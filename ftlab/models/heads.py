@@ -185,7 +185,7 @@ class HeadedModel(nn.Module):
 
     forward(input_ids (batch, tokens), attention_mask, ...) -> SequenceClassifierOutput with .logits (batch,
     config.num_labels); with `labels` also .loss: mean squared error for one output, else cross-entropy.
-    Fresh head weights are normal(0, config.initializer_range) from torch's global random state, biases 0.
+    New head weights are normal(0, config.initializer_range) from torch's global random state, biases 0.
     """
 
     def __init__(self, backbone: PreTrainedModel, head: str, dropout: float) -> None:

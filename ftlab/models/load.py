@@ -1,4 +1,4 @@
-"""Load a pre-trained Transformer with a fresh head.
+"""Load a pre-trained Transformer with a new head.
 
 `load_model` gives the embedded MiniLM (Wang et al. 2020), any model of the Hugging Face hub, or a local folder.
 """
@@ -45,15 +45,15 @@ SENTENCEPIECE_FILES = (
 
 # -------------------------------------------------------------------------------------------------- loading
 def load_model(recipe, *, task: str = "regression", labels: Sequence[str] | None = None) -> nn.Module:
-    """Load the model that a recipe names, with a fresh head, in evaluation mode and in float32.
+    """Load the model that a recipe names, with a new head, in evaluation mode and in float32.
 
     Reads recipe.model ("minilm", a hub id or a folder), .head, .dropout, .max_length and .seed. The model's
     forward gives .logits of shape (batch, 1) for regression, (batch, len(labels)) for classification.
 
     `head="auto"` is the hub's own ...ForSequenceClassification, so that `save_pretrained` loads in a plain
-    `pipeline("text-classification")`. Its head is fresh unless the checkpoint has one of the same shape.
+    `pipeline("text-classification")`. Its head is new unless the checkpoint has one of the same shape.
     MiniLM's checkpoint brings a pooler, on which BERT's classifier stands: only the classifier (385
-    parameters) is fresh. "pooler", "mean", "attention", "concat4" and "mix" are `ftlab.models.heads`. A fresh
+    parameters) is new. "pooler", "mean", "attention", "concat4" and "mix" are `ftlab.models.heads`. A new
     head depends on recipe.seed alone; torch's global random state is left as it was. Weights are read from
     safetensors only, and no code from the hub is run.
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from ftlab.models.rng import own_generator
+from ftlab.models.rng import seeded
 
 SIDES = {"xlnet": "left"}
 """Where the padding goes, by family, if not on the right: XLNet's classifier reads the last token, whatever it is."""
@@ -110,13 +111,13 @@ def _pad(model: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> tup
 
 def _seed(model: nn.Module, _: Any) -> None:
     if not model.training:
-        model.draws = own_generator(0)
-        model.draws.__enter__()
+        model.draws = ExitStack()
+        model.draws.enter_context(model.draws.enter_context(seeded(0)))
 
 
 def _unseed(model: nn.Module, *_: Any) -> None:
     if "draws" in vars(model):
-        vars(model).pop("draws").__exit__(None, None, None)
+        vars(model).pop("draws").close()
 
 
 def max_positions(model: nn.Module) -> int | None:

@@ -21,6 +21,7 @@ import torch
 
 import ftlab as ft
 from ftlab import checkpoint, study, trainer
+from ftlab.__main__ import main
 from ftlab.checkpoint import load_checkpoint, save_checkpoint
 from ftlab.errors import CheckpointError, FtlabError
 from tests.faults.harness import ALL_ON, emptied, outcome, outcomes
@@ -199,13 +200,12 @@ def test_a_saved_run_without_its_average_is_refused(stopped, tmp_path):
 
 
 def in_a_fork(action, *arguments) -> str:
-    """Run action(*arguments) in a fork; return what it raised, as "Type: message", or "done"."""
+    """Run action(*arguments) in a fork; return what it raised, as "Type: message", or "done: " and its result."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            action(*arguments)
-            said = "done"
+            said = f"done: {action(*arguments)}"
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
         os.write(writing, said.encode()[:4000])
@@ -271,6 +271,18 @@ def test_no_room_for_a_result_file(tmp_path):
     assert "OSError" in in_a_fork(action)
     assert (tmp_path / "cells.jsonl").read_text() == '{"cell": 1}\n'
     assert [path.name for path in tmp_path.iterdir()] == ["cells.jsonl"]
+
+
+@POSIX
+@pytest.mark.fault("disk full on the command line")
+def test_no_room_for_what_a_command_writes(tmp_path, capfd):
+    def action():
+        files_of_at_most(100)
+        return main(["preview", "--out", str(tmp_path / "rates.png")])
+
+    assert in_a_fork(action) == "done: 2"
+    err = capfd.readouterr().err
+    assert err.startswith("error: ") and "File too large" in err and err.count("\n") == 1
 
 
 @pytest.fixture

@@ -101,7 +101,19 @@ MUTANTS = [
         TRAINER,
     ),
     Mutant(
-        "the seed ignored",
+        "the wrong rows scored at the end",
+        [
+            ("ftlab/trainer.py", "TestSet(job.batches, job.split.test,", "TestSet(job.batches, job.split.validation,"),
+            (
+                "ftlab/trainer.py",
+                "logits = job.predict(job.bare_model, job.split.test)",
+                "logits = job.predict(job.bare_model, job.split.validation)",
+            ),
+        ],
+        TRAINER,
+    ),
+    Mutant(
+        "the seed ignored by what is drawn in a run",
         [
             ("ftlab/trainer.py", "with _seeded(recipe.seed):\n        job =", "with _seeded(0):\n        job ="),
             (
@@ -110,6 +122,11 @@ MUTANTS = [
                 "with seeded(0) as random:\n        job =",
             ),
         ],
+        TRAINER,
+    ),
+    Mutant(
+        "the seed ignored by the batches",
+        [("ftlab/trainer.py", "seed=recipe.seed,", "seed=0,")],
         TRAINER,
     ),
     Mutant(
@@ -295,7 +312,7 @@ MUTANTS = [
     Mutant(
         "a traceback on the command line",
         [("ftlab/__main__.py", "except (FtlabError, OSError) as error:", "except FtlabError as error:")],
-        BAD_INPUT,
+        DAMAGE,
     ),
     Mutant(
         "a history with a row too short accepted",

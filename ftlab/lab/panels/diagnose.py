@@ -40,7 +40,7 @@ class ClinicPanel(Panel):
             help="what the curves tell you",
         )
         self.reveal = Switch("reveal", "show the diagnosis", False, help="what the rules find, and what had been done")
-        self._shown = 1
+        self._patient_shown = 1
         super().__init__(BASE, [self.patient, self.guess, self.reveal])
 
     @property
@@ -50,8 +50,8 @@ class ClinicPanel(Panel):
 
     def adapt(self) -> None:
         """Hide the diagnosis when another patient comes in."""
-        if self._shown != self.patient.value:
-            self._shown = self.patient.value
+        if self._patient_shown != self.patient.value:
+            self._patient_shown = self.patient.value
             self.guess.put(None)
             self.reveal.put(False)
 
