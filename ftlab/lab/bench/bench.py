@@ -97,6 +97,7 @@ class Bench(Panel):
         self._plays: dict[int | None, Data] = {}
         self._views: dict[int, view.RowView] = {}
         self._handle: Any = None
+        self._doing = ""  # what goes on in a thread, if it is not a run of the table
         self.pace: Pace | None = None
         if data is not None:
             self._train_rows = len(data.split(fold).train)
@@ -339,7 +340,7 @@ class Bench(Panel):
         self._extra, self._pairs = view.html(), view.html()
         for picture in (self._extra, self._pairs):
             picture.add_class("ftlab-picture")
-        self._extra.add_class("ftlab-extra")
+            picture.add_class("ftlab-extra")
         parts = [self._head, both, self._message, self._table, self._pairs]
         if self.extra_title:
             self._extra.layout.display = "none"
@@ -413,7 +414,7 @@ class Bench(Panel):
         """Say how far the bench's run is."""
         row = self._training
         if row is None or not row.total:
-            return "getting ready"
+            return self._doing or "getting ready"
         left = row.left
         return f"step {row.done} of {row.total}" + ("" if left is None else f", about {left:.0f} s left")
 
@@ -606,7 +607,9 @@ class Bench(Panel):
             if opened > 1
             else " A test set tells the truth once: whatever you choose after seeing it, you choose by it."
         )
-        self.show_problem(f"Test {METRIC_NAMES[row.history.metric]} of {row.name}: {row.test:.3f}.{more}")
+        self.message = ""
+        text = f"Test {METRIC_NAMES[row.history.metric]} of {row.name}: {row.test:.3f}.{more}"
+        self._message.value = f'<div role="status" class="ftlab-note">{escape(text)}</div>'
 
     # ----------------------------------------------------------------------------------------------------- comparison
 
@@ -651,20 +654,22 @@ class Bench(Panel):
 
         self.pairs, names = [(other.best, one.best)], (other.name, one.name)
         self._show_pairs(names, one)
-        for seed in range(1, seeds + 1):
-            scores = []
-            for row in (other, one):
-                if stop.is_set():
-                    return
-                self._say(f"seed {seed} of {seeds}: {row.name}", "Stop ends it")
-                self.stop_button.disabled = False
-                recipe = row.recipe.but(seed=row.recipe.seed + seed)
-                run = fit(recipe, row.data, self.fold, live=False, stop=stop, score_test=False)
-                scores.append(run.best_score)
-            if None not in scores and not stop.is_set():
-                self.pairs.append(tuple(scores))
-                self._show_pairs(names, one)
-        self._store()
+        try:
+            for seed in range(1, seeds + 1):
+                scores = []
+                for row in (other, one):
+                    self._doing = f"seed {seed} of {seeds}: {row.name}"
+                    self._refresh()
+                    recipe = row.recipe.but(seed=row.recipe.seed + seed)
+                    run = fit(recipe, row.data, self.fold, live=False, stop=stop, score_test=False)
+                    scores.append(run.best_score)
+                    if stop.is_set():
+                        return
+                if None not in scores:  # one that diverged has no score
+                    self.pairs.append(tuple(scores))
+                    self._show_pairs(names, one)
+        finally:
+            self._doing = ""
 
     def _show_pairs(self, names: tuple[str, str], row: Row) -> None:
         differences = [b - a for a, b in self.pairs]
