@@ -4,7 +4,7 @@
     python tools/execute.py 01_baseline         those named
 
 A stored notebook keeps PNG and text, which every viewer shows. It loses widget state (GitHub refuses notebooks with
-half of it), widget views that also carry a PNG, and times of execution. The fingerprint of the code that made the
+half of it), widget views that a PNG stands for, and times of execution. The fingerprint of the code that made the
 outputs is kept in `metadata.ftlab`, so that a test can tell when they are out of date. A notebook with an error is
 left as it was.
 """
@@ -58,9 +58,10 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         outputs = []
         for output in cell.outputs:
             data = output.get("data", {})
-            if "image/png" in data:
+            if "image/png" in data or not data.get("text/plain"):
                 data.pop(WIDGET, None)
-            # A display that was emptied at the end of a cell, such as the Stop button's, leaves nothing to keep.
+            # A display that was emptied at the end of a cell, such as the Stop button's, leaves nothing to keep; nor do
+            # a bench's widgets, whose picture is the display after them.
             if output.output_type in ("display_data", "execute_result") and not any(data.values()):
                 continue
             output.pop("execution_count", None) if output.output_type != "execute_result" else None

@@ -341,6 +341,49 @@ def watching(options: Options) -> Sides:
     return Sides(ours, theirs, lambda: f"{drawn[-1]} displays in a run")
 
 
+@row("bench", "a run at a bench, with two drawn before", "the same run without", at_most=1.02, warm_up=False)
+def at_a_bench(options: Options) -> Sides:
+    """Draw learning rates, losses over two earlier runs, and the table; widgets send their messages to nobody here."""
+    from ftlab.lab.bench.bench import Bench, _Watch
+    from ftlab.lab.bench.rows import Row
+    from tests.fake_run import make_run
+
+    data = _ready("passages", options)
+    recipe = RECIPE.but(epochs=2 if options.tiny else 4)
+    bench = Bench(recipe, [], data=data, size=None)
+    drawn = []
+
+    def ours() -> float:
+        job = prepare(recipe, data)
+        bench.rows = [Row(f"run {i}", recipe, {}, None, {}, data, status="completed") for i in (1, 2)]
+        for row_ in bench.rows:
+            run = make_run(recipe, steps_per_epoch=job.schedule.steps_per_epoch)
+            row_.history, row_.schedule = run.history, run.schedule
+        bench.rows.append(Row("this run", recipe, {}, None, {}, data))
+        bench.current = bench.rows[-1]
+        bench._list_rows()
+        watch = _Watch(bench, bench.current)
+        count: list[int] = []
+        bench.redraw = lambda: (count.append(1), type(bench).redraw(bench))
+        job.callbacks.append(watch)
+
+        def watched() -> None:
+            job.notify("on_train_begin", job.history, job.schedule, threading.Event())
+            train(job, evaluate=True)
+
+        taken = seconds(watched)()
+        drawn.append(len(count))
+        if watch.broken or bench.message:
+            raise RuntimeError(f"the bench failed: {bench.message}")
+        return taken
+
+    def theirs() -> float:
+        job = prepare(recipe, data)
+        return seconds(lambda: train(job, evaluate=True))()
+
+    return Sides(ours, theirs, lambda: f"{drawn[-1]} pictures in a run")
+
+
 @row("update", "one live update", "one of livelossplot", at_least=50)
 def one_update(options: Options) -> Sides:
     """Draw the same 300 steps: ours with every layer's rate beside loss and score, theirs loss, score and one rate."""

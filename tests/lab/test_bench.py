@@ -10,9 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import IPython.display
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
 
 import ftlab as ft
 from ftlab.errors import RecipeError
@@ -20,7 +22,7 @@ from ftlab.lab.bench.bench import SPREAD, Bench
 from ftlab.lab.bench.pace import Pace
 from ftlab.lab.bench.turn import TURN, BusyError
 from ftlab.lab.panels import LLRDPanel, Number
-from ftlab.trainer import Job
+from ftlab.trainer import Job, prepare
 
 RESULTS = Path(ft.__file__).parents[1] / "data" / "results"
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -262,9 +264,9 @@ def test_the_test_set_opens_once_with_a_sentence(data):
     view.test.click()
     bench.wait(60)
     assert bench.rows[0].test == expected and view.test.description == f"{expected:.3f}" and view.test.disabled
-    assert "tells the truth once" in bench.message and bench.rows[1].test is None
+    assert "tells the truth once" in bench._message.value and not bench.message and bench.rows[1].test is None
     bench.open_test("run 2")
-    assert "best of 2 flatters" in bench.message and "Test:" in bench._difference.value
+    assert "best of 2 flatters" in bench._message.value and "Test:" in bench._difference.value
 
 
 def test_three_more_seeds(data):
@@ -321,11 +323,28 @@ def test_every_technique_has_a_bench(data, name):
     assert row.status == "completed" and not bench.message and row.changed
     assert row.run.history == ft.fit(bench.recipe, data.play(50), live=False).history != baseline.history
     if bench.extra_title:
-        assert bench.view.children[-2].description == f"▸ {bench.extra_title}"
+        fold = bench.view.children[-2]
+        assert fold.description == f"▸ {bench.extra_title}" and bench._extra.layout.display == "none"
+        fold.click()
+        bench.wait(60)
+        assert fold.description == f"▾ {bench.extra_title}" and bench._extra.layout.display == "flex"
         assert bench._extra.value.startswith("<svg") and "no run yet" not in bench._extra.value
     assert bench.figure(bench.recipe).png().startswith(b"\x89PNG")
     bench.restore("baseline")
     assert bench.recipe == base
+
+
+def test_how_far_a_run_has_moved_each_layer(data):
+    bench = LLRDPanel(ft.Recipe(layer_decay=0.0, weight_decay=0.0), data=data)  # 0: top layer and head alone learn
+    bench.view.children[-2].click()
+    run = bench.train()
+    start = prepare(bench.recipe, data.play(50)).bare_model.state_dict()
+    change = {n: (w - start[n]).norm() / start[n].norm() for n, w in run.model.state_dict().items() if start[n].norm()}
+    moved = bench.rows[0].measured
+    assert [place for place, share in moved.items() if share > 0] == ["layer.5", "head"]
+    assert moved["head"] == pytest.approx(float(change["classifier.weight"]), rel=0.2)
+    names, values = bench.extra(bench.recipe).charts[1].y.names, bench.extra(bench.recipe).charts[1].bars
+    assert {names[bar.row]: bar.value / 100 for bar in values} == pytest.approx(moved)
 
 
 # ------------------------------------------------------------------------------------------------- one at a time, Stop
@@ -509,6 +528,22 @@ def test_a_stored_bench_is_one_png_that_is_brought_up_to_date(data, monkeypatch)
     alt = picture[-1][1]["image/png"]["alt"]
     assert "run 2 (layer_decay 0.8): completed" in alt and "base.but(layer_decay=0.8)" in alt
     assert repr(bench) == "Bench: Layer-wise learning rates. Run the cell to move its controls and to train."
+
+
+def test_a_notebook_executed_without_a_page_keeps_the_last_picture(tmp_path):
+    make = "import ftlab as ft\nbench = ft.panels.LLRDPanel(ft.Recipe(), data=ft.load_data('passages'))\nbench"
+    cells = [make, "run = bench.train()", "bench.layer_decay.value = 0.8\nrun = bench.train()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": "."}}).execute()
+    widgets, picture = notebook.cells[0].outputs
+    assert VIEW in widgets.data and widgets.data["text/plain"] == ""
+    alt = picture.metadata["image/png"]["alt"]
+    assert "baseline: completed" in alt and "run 2 (layer_decay 0.8): completed" in alt
+    assert picture.data["text/plain"].startswith("Bench: Layer-wise learning rates.")
+    assert [cell.outputs[0].text.partition(":")[0] for cell in notebook.cells[1:]] == [
+        "baseline",
+        "run 2 (layer_decay 0.8)",
+    ]
 
 
 def test_expected_and_remaining_time(data, monkeypatch):

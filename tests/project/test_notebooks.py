@@ -108,8 +108,9 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
     both = new_output("display_data", data={WIDGET: {"model_id": "a"}, "image/png": PNG, "text/plain": "panel"})
     only_widget = new_output("display_data", data={WIDGET: {"model_id": "b"}, "text/plain": "VBox()"})
     emptied = new_output("display_data", data={"text/plain": ""})
+    bench = new_output("display_data", data={WIDGET: {"model_id": "c"}, "text/plain": ""})
     stream = new_output("stream", text="hello")
-    cell = new_code_cell("x", outputs=[both, only_widget, emptied, stream], execution_count=1)
+    cell = new_code_cell("x", outputs=[both, only_widget, emptied, bench, stream], execution_count=1)
     cell.metadata = {"execution": {"iopub.status.busy": "now"}, "tags": ["t"], "scrolled": True}
     notebook = new_notebook(cells=[new_markdown_cell("# T"), cell])
     notebook.metadata = {"widgets": {"state": {}}, "kernelspec": {"name": "python3", "display_name": "P"}}

@@ -97,6 +97,7 @@ class Bench(Panel):
         self._plays: dict[int | None, Data] = {}
         self._views: dict[int, view.RowView] = {}
         self._handle: Any = None
+        self._doing = ""  # what goes on in a thread, if it is not a run of the table
         self.pace: Pace | None = None
         if data is not None:
             self._train_rows = len(data.split(fold).train)
@@ -227,6 +228,10 @@ class Bench(Panel):
         """Describe the further picture that `extra_title` names, below the table."""
         raise NotImplementedError
 
+    def measure(self, row: Row) -> dict[str, float]:
+        """Measure what the further picture shows of a finished run; called where runs are trained, once it is seen."""
+        return {}
+
     # ---------------------------------------------------------------------------------------------------- the picture
 
     @property
@@ -335,11 +340,11 @@ class Bench(Panel):
         self._extra, self._pairs = view.html(), view.html()
         for picture in (self._extra, self._pairs):
             picture.add_class("ftlab-picture")
-        self._extra.add_class("ftlab-extra")
+            picture.add_class("ftlab-extra")
         parts = [self._head, both, self._message, self._table, self._pairs]
         if self.extra_title:
             self._extra.layout.display = "none"
-            parts += [view.fold(self.extra_title, self._extra), self._extra]
+            parts += [view.fold(self.extra_title, self._extra, self.guarded(self._unfolded)), self._extra]
         whole = ipywidgets.VBox(parts)
         whole.add_class("ftlab-bench")
         return whole
@@ -397,7 +402,7 @@ class Bench(Panel):
         baseline = self.baseline
         for row in self.rows:
             self._views[id(row)].update(self.current, baseline)
-        if self.extra_title:
+        if self.extra_title and self._extra.layout.display != "none":
             self._extra.value = svg.draw(self.extra(self.recipe), view.PICTURE)
         self._show_difference()
 
@@ -409,7 +414,7 @@ class Bench(Panel):
         """Say how far the bench's run is."""
         row = self._training
         if row is None or not row.total:
-            return "getting ready"
+            return self._doing or "getting ready"
         left = row.left
         return f"step {row.done} of {row.total}" + ("" if left is None else f", about {left:.0f} s left")
 
@@ -562,6 +567,7 @@ class Bench(Panel):
         problem = row.run.store()
         self.pace.measure(row)
         self._finished(row)
+        self._measure()
         if problem:
             self.show_problem(problem)
         return row.run
@@ -571,6 +577,22 @@ class Bench(Panel):
             self._list_rows()
         self.redraw()
         self._store()
+
+    def _unfolded(self) -> None:
+        """Measure the run in colour, unless something trains; then it is done after that."""
+        self._refresh()
+        if not TURN.taken and self.current is not None:
+            self._in_thread(lambda stop: self._measure(), lambda: "measuring the weights")
+
+    def _measure(self) -> None:
+        """Let the technique measure the run in colour, if its picture is unfolded and has not been measured."""
+        row = self.current
+        unfolded = self.extra_title and self._extra.layout.display != "none"
+        if unfolded and row is not None and row.run is not None and row.measured is None:
+            row.measured = self.measure(row)
+            if row is not self.rows[-1]:
+                row.run.release()
+            self._refresh()
 
     def _open_test(self, row: Row) -> None:
         if row.run is None:
@@ -585,7 +607,9 @@ class Bench(Panel):
             if opened > 1
             else " A test set tells the truth once: whatever you choose after seeing it, you choose by it."
         )
-        self.show_problem(f"Test {METRIC_NAMES[row.history.metric]} of {row.name}: {row.test:.3f}.{more}")
+        self.message = ""
+        text = f"Test {METRIC_NAMES[row.history.metric]} of {row.name}: {row.test:.3f}.{more}"
+        self._message.value = f'<div role="status" class="ftlab-note">{escape(text)}</div>'
 
     # ----------------------------------------------------------------------------------------------------- comparison
 
@@ -630,20 +654,22 @@ class Bench(Panel):
 
         self.pairs, names = [(other.best, one.best)], (other.name, one.name)
         self._show_pairs(names, one)
-        for seed in range(1, seeds + 1):
-            scores = []
-            for row in (other, one):
-                if stop.is_set():
-                    return
-                self._say(f"seed {seed} of {seeds}: {row.name}", "Stop ends it")
-                self.stop_button.disabled = False
-                recipe = row.recipe.but(seed=row.recipe.seed + seed)
-                run = fit(recipe, row.data, self.fold, live=False, stop=stop, score_test=False)
-                scores.append(run.best_score)
-            if None not in scores and not stop.is_set():
-                self.pairs.append(tuple(scores))
-                self._show_pairs(names, one)
-        self._store()
+        try:
+            for seed in range(1, seeds + 1):
+                scores = []
+                for row in (other, one):
+                    self._doing = f"seed {seed} of {seeds}: {row.name}"
+                    self._refresh()
+                    recipe = row.recipe.but(seed=row.recipe.seed + seed)
+                    run = fit(recipe, row.data, self.fold, live=False, stop=stop, score_test=False)
+                    scores.append(run.best_score)
+                    if stop.is_set():
+                        return
+                if None not in scores:  # one that diverged has no score
+                    self.pairs.append(tuple(scores))
+                    self._show_pairs(names, one)
+        finally:
+            self._doing = ""
 
     def _show_pairs(self, names: tuple[str, str], row: Row) -> None:
         differences = [b - a for a, b in self.pairs]

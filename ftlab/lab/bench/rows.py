@@ -18,8 +18,8 @@ class Row:
     """One run of a bench, from the click on Train on.
 
     changed: the fields that differ from the bench's first recipe, with their values. settings: what the controls
-    showed. size: training rows, None for all. status: "training", then the run's own, or
-    "failed" with the error in `problem`. drawn: whether its curves are shown.
+    showed. size: training rows, None for all. status: "training", then the run's own, or "failed" with the error in
+    `problem`. drawn: whether its curves are shown. measured: what the technique measures of a finished run, if it does.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Row:
     status: str = "training"
     problem: str = ""
     drawn: bool = True
+    measured: dict[str, float] | None = field(default=None, repr=False)
     seconds: float = 0.0
 
     @property

@@ -52,6 +52,7 @@ border-radius:4px;background:var(--jp-layout-color2,#f2f3f5);color:inherit}}
 .ftlab-go:not(:disabled),.ftlab-stop:not(:disabled){{background:var(--run);color:#fff}}
 [data-jp-theme-light=false] .ftlab-bench button:is(.ftlab-go,.ftlab-stop):not(:disabled){{color:#111}}
 .ftlab-picture svg.ftlab{{width:100%;max-width:760px;height:auto;display:block}}
+.ftlab-note{{border-left:4px solid var(--accent);padding:2px 6px}}
 .ftlab-extra svg.ftlab{{max-width:600px}}
 .ftlab-table{{max-height:158px;overflow:auto}}
 .ftlab-row{{display:grid!important;grid-template-columns:44px 96px minmax(120px,1fr) 118px 78px 112px 54px 116px;
@@ -92,13 +93,15 @@ def button(text: str, tooltip: str, action: Callable[[Any], None], *classes: str
     return made
 
 
-def fold(text: str, hidden: ipywidgets.Widget) -> ipywidgets.Button:
-    """Make the line that unfolds a hidden widget and folds it away again."""
+def fold(text: str, hidden: ipywidgets.Widget, unfolded: Callable[[Any], None] | None = None) -> ipywidgets.Button:
+    """Make the line that unfolds a hidden widget, calls `unfolded`, and folds the widget away again."""
 
     def toggle(made: ipywidgets.Button) -> None:
         shown = hidden.layout.display == "none"
         hidden.layout.display = "flex" if shown else "none"
         made.description = f"{'▾' if shown else '▸'} {text}"
+        if shown and unfolded is not None:
+            unfolded(made)
 
     return button(f"▸ {text}", "Show or hide", toggle, "ftlab-more")
 

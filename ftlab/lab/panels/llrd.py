@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ftlab.lab.bench.bench import Bench
-from ftlab.lab.chart import Chart, Sheet
+from ftlab.lab.bench.rows import Row
+from ftlab.lab.chart import BLUE, Axis, Bar, Chart, Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number
 from ftlab.lab.plots.llrd import layer_rates_sheet
@@ -47,7 +48,7 @@ class LLRDPanel(Bench):
             "warmup": "share of the run in which it rises from 0",
         }
     )
-    extra_title = "every layer's full learning rate as bars"
+    extra_title = "every layer's full learning rate as bars, and how far the run has moved it"
 
     def __init__(
         self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None, **where: Any
@@ -132,6 +133,26 @@ class LLRDPanel(Bench):
         log = self.log_axis.value
         return layer_rates_sheet(self.preview(recipe), self.rates(recipe), **self.compared(recipe), log=log)
 
-    def extra(self, recipe: Recipe) -> Chart:
-        """Describe the full rate of every layer as bars."""
-        return self.alone(recipe).charts[0]
+    def extra(self, recipe: Recipe) -> Sheet:
+        """Describe every layer's full rate as bars, and beside it how far the run in colour has moved the layer."""
+        rates = self.alone(recipe).charts[0]
+        moved = {} if self.current is None else self.current.measured or {}
+        names = rates.y.names
+        bars = [Bar(i, 100 * moved[name], BLUE, f"{moved[name]:.2%}") for i, name in enumerate(names) if name in moved]
+        title = "Moved" if self.current is None else f"Moved by {self.current.name}"
+        distance = Chart(title, bars=bars, note="in % of the layer's size", x=Axis(low=0), y=Axis(names=names),
+                         height=rates.height, empty="no run yet")  # fmt: skip
+        return Sheet([rates, distance], sentence=f"{rates.sentence} {title}: {moved}", columns=2, least=240)
+
+    def measure(self, row: Row) -> dict[str, float]:
+        """Measure how far each layer's weights lie from where they started: |w - w0| / |w0|, of the best checkpoint."""
+        from ftlab.models import layer_map
+        from ftlab.trainer import prepare
+
+        start = prepare(row.recipe, row.data, self.fold).bare_model
+        places, first = layer_map(start).place, dict(start.named_parameters())
+        sums = {place: np.zeros(2) for place in row.history.layers}
+        for name, weights in row.run.model.named_parameters():
+            moved = (weights.detach() - first[name].detach()).square().sum().item()
+            sums[places[name]] += (moved, first[name].detach().square().sum().item())
+        return {place: float(np.sqrt(moved / size)) for place, (moved, size) in sums.items() if size}
