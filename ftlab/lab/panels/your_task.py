@@ -92,12 +92,14 @@ class YourTaskPanel(Panel):
         self.reinit_layers.set_range(0, self.depths[self.model.value] or self.reinit_layers.high)
 
     def changes(self) -> dict[str, Any]:
-        """Return the recipe's fields that the controls decide; a decay drops rates given by groups."""
-        steps = self.warmup_steps.value
+        """Return the fields that the controls decide; a decay, or too few layers, drops rates given by groups."""
+        steps, groups = self.warmup_steps.value, self.base.group_lrs
+        depth = self.depths[self.model.value]
+        fit = self.layer_decay.value == 1 and (groups is None or depth is None or len(groups) <= depth)
         return {
             **super().changes(),
             "warmup": self.warmup.value if steps is None else steps,
-            "group_lrs": self.base.group_lrs if self.layer_decay.value == 1 else None,
+            "group_lrs": groups if fit else None,
         }
 
     def preview(self, recipe: Recipe) -> LRSchedule:
