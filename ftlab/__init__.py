@@ -35,6 +35,7 @@ _load, _names, __all__ = lazy_loader.attach(
         "run": ["Run"],
         "schedules": ["LRSchedule", "preview"],
         "study.queue": ["Study"],
+        "study.recommended": ["RECOMMENDED"],
         "study.report": ["compare"],
         "study.search": ["find_recipe"],
         "techniques": ["bertadam", "llrd", "reinit", "swa"],

@@ -118,8 +118,8 @@ class Recipe:
     # fmt: off
     model: str = about("minilm", "model", "minilm (comes with the installation), any hub id, or a local folder",
                        _text, words="a name or a folder")
-    head: str = about("auto", "head", "auto: the hub's own classification head; or one of ours on other hidden states",
-                      choice, options=HEADS)
+    head: str = about("mix", "head", "mix: learned weights over the mean-pooled states of all depths (Peters et al. "
+                      "2018); auto: the hub's own classification head; or another of ours", choice, options=HEADS)
     head_init: str = about(
         "random", "start of the head", "probe: the final linear layer starts from the ridge (or logistic) solution on "
         "its own inputs, of the model before training (linear probing, then fine-tuning; Kumar et al. 2022)",

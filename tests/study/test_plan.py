@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,17 @@ def test_tuning_is_as_planned_and_the_choices_follow_from_it():
     base = plan.choose_base(r for r in tuned if r["study"].endswith("base"))
     assert base == FROZEN["base"]
     assert plan.choose_arms((r for r in tuned if r["study"].endswith("arms")), base) == FROZEN["arms"]
+
+
+def test_a_recommended_recipe_is_the_best_draw_of_its_data_set():
+    scores = defaultdict(lambda: defaultdict(list))
+    for record in records("tuning"):
+        if record["study"].endswith("arms"):
+            score = record["test"] if record["swa_test"] is None else record["swa_test"]
+            scores[record["data"]][json.dumps({**record["recipe"], "seed": 0}, sort_keys=True)].append(score)
+    for data, recipe in ft.RECOMMENDED.items():
+        best = min(scores[data], key=lambda fields: np.mean(scores[data][fields]))
+        assert ft.Recipe().but(**json.loads(best)) == recipe, data
 
 
 @pytest.mark.parametrize("study", CONFIRMED)
