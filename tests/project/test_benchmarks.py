@@ -180,7 +180,7 @@ def test_every_row_that_was_promised_is_there():
     assert wanted == {
         "trainer": 1.15, "trainer-clear": 1.15, "article": 5, "article-clear": 2.3, "machine": 0.75,
         "machine-clear": 0.75, "validation": 2.5, "swa": None, "frequent": None, "bf16": None, "memory": 1.0,
-        "llrd": 3, "bertadam": 1, "preview": 1000, "import": 5, "live": 1.02, "update": 50, "panel": 3.5,
+        "llrd": 3, "bertadam": 1, "preview": 1000, "import": 5, "live": 1.02, "bench": 1.02, "update": 50, "panel": 3.5,
     }  # fmt: skip
 
 
