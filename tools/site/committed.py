@@ -5,6 +5,7 @@ A schedule is computed by `ftlab.preview` from the recipe of the cell; losses an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,7 +96,7 @@ def size_data(size: Size, keep: Callable[[np.ndarray], int], position: Callable[
         "note": size.note,
         "device": cells["device"].iloc[0] if "device" in cells else "CPU",
         "steps_per_epoch": steps_per_epoch(cells.iloc[0]),
-        "base": [f"{name}={value!r}" for name, value in base.items()],
+        "base": [f"{name}={json.dumps(value)}" for name, value in base.items()],
         "python": size.data,
         "place": size.place,
         "places": {str(place): seeds for place, seeds in places.items()},
@@ -103,7 +104,7 @@ def size_data(size: Size, keep: Callable[[np.ndarray], int], position: Callable[
             {
                 "name": name,
                 "what": _what(recipe, baseline),
-                "python": repr(recipe),
+                "python": repr(recipe).replace("'", '"'),
                 "plain": is_plain(recipe, baseline),
                 "averages": recipe.swa_start is not None,
                 "at": dict(zip(FIELDS, _positions(recipe, position), strict=True)),

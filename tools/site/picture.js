@@ -93,7 +93,7 @@ function curve(svg, frame, now, axis, values, attributes, at = null) {
 // What the playhead has not reached is faint: a veil in the page's colour lies over it.
 function playhead(svg, frame, now, words) {
   const x = across(frame, now.total, now.step);
-  svg.append(element("rect", { class: "veil", x: x.toFixed(1), y: frame.top, width: Math.max(0, frame.right - x).toFixed(1), height: frame.bottom - frame.top }));
+  svg.append(element("rect", { class: "veil", x: x.toFixed(1), y: frame.top, width: Math.max(0, frame.right + 7 - x).toFixed(1), height: frame.bottom - frame.top }));
   svg.append(element("path", { class: "head", d: `M${x.toFixed(1)},${frame.top - 4}V${frame.bottom + 6}` }));
   const half = 3.4 * words.length, place = Math.min(Math.max(x, frame.left + half), frame.right - half);
   if (words) svg.append(element("text", { class: "head", x: place.toFixed(1), y: frame.top - 8, "text-anchor": "middle" }, words));
