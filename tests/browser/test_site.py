@@ -301,7 +301,8 @@ def test_the_pages_of_the_site_work_from_a_disk(chromium, tmp_path):
     assert "section" in page.locator("#count").inner_text()
     page.locator("#hits a").first.click()
     page.wait_for_url("**/*.html#*")
-    for name in ("01_baseline", "03_warmup", "00_glossary", "data", "solutions/02_llrd", "code/02_llrd"):
+    pages = ("00_start_here", "01_baseline", "03_warmup", "00_glossary", "data", "solutions/02_llrd", "code/02_llrd")
+    for name in pages:
         page.goto((tmp_path / f"{name}.html").as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") == 800, name
         assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)"), name
