@@ -223,7 +223,7 @@ def test_the_machine_is_given_the_same_products():
 
 def test_the_articles_loop_is_as_described(monkeypatch):
     monkeypatch.setenv("FTLAB_PRESET", "tiny")
-    job = prepare(Recipe(epochs=1, dropout=None), ft.load_data("passages"))
+    job = prepare(Recipe(head="auto", epochs=1, dropout=None), ft.load_data("passages"))
     loop = ArticleLoop(job)
     shapes = {tuple(ids.shape) for ids, _, _ in loop.training}
     assert shapes == {(16, 250)} and len(loop.training.dataset) == len(job.split.train)
