@@ -41,7 +41,7 @@ class YourTaskPanel(Panel):
             100_000,
             log=True,
             integer=True,
-            help="texts in the training part, three fifths of all with five folds; no field of a recipe",
+            help="texts in the training set, three fifths of all with five folds; no field of a recipe",
         )
         self.model = Choice("model", "model", recipe.model, tuple(self.depths), help=ABOUT["model"].help)
         self.batch_size = fields.number(recipe, "batch_size")
