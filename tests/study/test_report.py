@@ -125,7 +125,10 @@ def without(name):
         (broken(status="interrupted"), "line 2: field 'status' is 'interrupted'; expected: one of completed"),
         (broken(status=["completed"]), "line 2: field 'status'"),
         (broken(name=" "), "line 2: field 'name'"),
-        (broken(evals=[{"step": 1}]), "line 2: field 'evals'.*expected: a list of evaluations with step and validation"),
+        (
+            broken(evals=[{"step": 1}]),
+            "line 2: field 'evals'.*expected: a list of evaluations with step",
+        ),
         (broken(loss=None), "line 2: field 'loss'"),
         (broken(metric="accuracy"), "line 2: field 'metric' is 'accuracy'; expected: one of rmse, macro_f1"),
         (broken(n_train=2.5), "line 2: field 'n_train' is 2.5"),
