@@ -52,8 +52,8 @@ def simulate_looks(
 
     quality: (k,) scores on an endless validation set. noise: standard error of one evaluation, as from `rmse_noise`.
     correlation: c in [0, 1], the share of its variance that is common to all evaluations of a run, which see the same
-    texts: it moves all of a run's scores alike, and so cannot change which is best. A pure function of its arguments; further
-    evaluations leave the draws of the first ones as they are. Raises RecipeError for a number out of range.
+    texts: it moves all of a run's scores alike, and so cannot change which is best. A pure function of its arguments;
+    further evaluations leave the draws of the first ones as they are. Raises RecipeError for a number out of range.
     """
     quality = np.asarray(quality, dtype=np.float64)
     if quality.ndim != 1 or not len(quality):

@@ -291,7 +291,7 @@ def _settled_heap() -> Iterator[None]:
 def _product(
     recipes: Mapping[str, Recipe], data: Data, folds: list[int], seeds: list[int], n_train: Sequence[int | None]
 ) -> list[Cell]:
-    """Combine all with all, by seed, then fold: after any number of cells the recipes were tried about equally often."""
+    """Combine all with all, by seed, then fold: after any number of cells recipes were tried about equally often."""
     for fold in folds:
         data.split(fold)
     every = product(n_train, seeds, folds, recipes.items())

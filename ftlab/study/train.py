@@ -103,7 +103,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         raise KeyboardInterrupt
     steps = len(run.history)
     peak = peak_of_device() or (peak_of_process() if knows_process else None)
-    seconds = run.history.seconds[-1] if steps else 0.0  # up to the last update: add what follows, take off our own scoring
+    seconds = run.history.seconds[-1] if steps else 0.0  # up to the last update: add what follows, less our own scoring
     evals = []
     for i, e in enumerate(run.history.evals):
         looked = watch is not None and i < len(watch.scores)
