@@ -21,7 +21,7 @@ def _quiet_batch(answer: Any) -> tuple[bool, str]:
         return True, f"sqrt(2 / {right}) = {math.sqrt(2 / right):.2f}."
     if not given > 0:
         return False, "A batch has one row or more."
-    return False, f"Batches of {given:g} scatter by {math.sqrt(2 / given):.2f}; the smallest with 0.25 was wanted."
+    return False, f"Batches of {given:g} scatter by {math.sqrt(2 / given):.2f}; the smallest with 0.25 was expected."
 
 
 @exercise("10.2")
@@ -37,7 +37,7 @@ def _mean_predictor(answer: Any) -> tuple[bool, str]:
             hint = "That is the test part's variance: nobody knows the test part's mean when training."
             hint = hint if math.isclose(got, float(np.var(test)), rel_tol=1e-6) else "Which one number does it predict?"
             means = f"training mean {train.mean():.2f}, test mean {test.mean():.2f}"
-            return False, f"With {means} your function gives {got:.3f}; {wanted:.3f} was wanted. {hint}"
+            return False, f"With {means} your function gives {got:.3f}; {wanted:.3f} was expected. {hint}"
     return True, "The training part decides what is predicted, the test part what it costs."
 
 
@@ -54,4 +54,4 @@ def _invent_a_log(answer: Any) -> tuple[bool, str]:
         return True, f"It finds overfitting alone: {'; '.join(found[0].evidence)}."
     if not found:
         return False, "It finds nothing. Does eval_loss turn and rise clearly while loss goes on falling?"
-    return False, f"It finds {', '.join(found.names)}. Only overfitting was wanted."
+    return False, f"It finds {', '.join(found.names)}. Only overfitting was expected."

@@ -48,7 +48,7 @@ def _set_rates(answer: Any) -> tuple[bool, str]:
                 if not math.isclose(number("11.2", group["lr"]), wanted, rel_tol=1e-9):
                     return False, (
                         f"At step {step} your function gives the group of {group['layer']} the rate {group['lr']:.3g}; "
-                        f"{wanted:.3g} was wanted. Each group says which layer it belongs to; the order says nothing."
+                        f"{wanted:.3g} was expected. Each group says which layer it belongs to; the order says nothing."
                     )
     return True, "Every group has its layer's rate, in any order, for three depths: that is all a loop of yours needs."
 
@@ -59,9 +59,9 @@ def _carried_over(answer: Any) -> tuple[bool, str]:
     if not isinstance(answer, Recipe):
         raise ExerciseError(f"11.3: wants a Recipe, got {type(answer).__name__}; start from ft.Recipe().but(...)")
     if answer.model not in ("roberta-base", "FacebookAI/roberta-base"):
-        return False, f"The model is {answer.model!r}; roberta-base was wanted."
+        return False, f"The model is {answer.model!r}; roberta-base was expected."
     if not math.isclose(answer.lr, 2e-5, rel_tol=1e-6):
-        return False, f"The top layer's rate is {answer.lr:g}; 2e-5 was wanted, a tenth of MiniLM's."
+        return False, f"The top layer's rate is {answer.lr:g}; 2e-5 was expected, a tenth of MiniLM's."
     rates = {"lr": 1.0, "layer_decay": answer.layer_decay, "group_lrs": answer.group_lrs}
     share = float(layer_rates(KNOWN_LAYERS["roberta-base"], **rates)[0])
     wanted = float(layer_rates(KNOWN_LAYERS["minilm"], lr=1.0, layer_decay=0.8)[0])
