@@ -109,7 +109,11 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
     only_widget = new_output("display_data", data={WIDGET: {"model_id": "b"}, "text/plain": "VBox()"})
     emptied = new_output("display_data", data={"text/plain": ""})
     bench = new_output("display_data", data={WIDGET: {"model_id": "c"}, "text/plain": ""})
-    streams = new_output("stream", text="hel"), new_output("stream", text="lo"), new_output("stream", "stderr", text="!")
+    streams = (
+        new_output("stream", text="hel"),
+        new_output("stream", text="lo"),
+        new_output("stream", name="stderr", text="!"),
+    )
     cell = new_code_cell("x", outputs=[both, only_widget, emptied, bench, *streams], execution_count=1)
     cell.metadata = {"execution": {"iopub.status.busy": "now"}, "tags": ["t"], "scrolled": True}
     notebook = new_notebook(cells=[new_markdown_cell("# T"), cell])
