@@ -130,8 +130,12 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
     only_widget = new_output("display_data", data={WIDGET: {"model_id": "b"}, "text/plain": "VBox()"})
     emptied = new_output("display_data", data={"text/plain": ""})
     bench = new_output("display_data", data={WIDGET: {"model_id": "c"}, "text/plain": ""})
-    stream = new_output("stream", text="hello")
-    cell = new_code_cell("x", outputs=[both, only_widget, emptied, bench, stream], execution_count=1)
+    streams = (
+        new_output("stream", text="hel"),
+        new_output("stream", text="lo"),
+        new_output("stream", name="stderr", text="!"),
+    )
+    cell = new_code_cell("x", outputs=[both, only_widget, emptied, bench, *streams], execution_count=1)
     cell.metadata = {"execution": {"iopub.status.busy": "now"}, "tags": ["t"], "scrolled": True}
     notebook = new_notebook(cells=[new_markdown_cell("# T"), cell])
     notebook.metadata = {"widgets": {"state": {}}, "kernelspec": {"name": "python3", "display_name": "P"}}
@@ -142,8 +146,9 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
         ["image/png", "text/plain"],
         [WIDGET, "text/plain"],
         [],
+        [],
     ]
-    assert kept[2].text == "hello"
+    assert [kept[2].text, kept[3].text] == ["hello", "!"], "in one piece, stream by stream"
     assert cleaned.cells[1].metadata == {"tags": ["t"]}
     assert clean(cleaned) == cleaned
     assert WIDGET in both.data, "the notebook given stays as it was"

@@ -528,7 +528,7 @@ def test_the_text_holds_the_numbers_of_the_table():
     assert rows[2][3:6] == [f"{llrd['score']:.4f}", f"{llrd['difference']:+.4f}",
                             f"{llrd['low']:+.4f} to {llrd['high']:+.4f}"]  # fmt: skip
     assert rows[2][6] == f"{llrd['p_holm']:.3f}" and rows[2][7] == llrd["verdict"]
-    assert rows[7] == ["llrd", "4 looks", f"{llrd['selected']:.4f}", f"{llrd['optimism']:+.4f}",
+    assert rows[7] == ["llrd", "4 evaluations", f"{llrd['selected']:.4f}", f"{llrd['optimism']:+.4f}",
                        "x 1.00 (15 timed)", "x 1.00", "0 of 15"]  # fmt: skip
     assert rows[8][1] == "none: averaged" and rows[6][4:6] == ["100 s", "1400 MiB"]
     assert table.loc["llrd", "p_holm"] == pytest.approx(holm(table["p"][:4])[1])  # pairs of techniques count apart

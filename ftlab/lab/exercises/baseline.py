@@ -40,7 +40,7 @@ def _rmse(answer: Any) -> tuple[bool, str]:
         wanted = math.sqrt(sum((p - t) ** 2 for p, t in zip(predictions, targets, strict=True)) / n)
         got = number("01.2", rmse(predictions, targets))
         if not math.isclose(got, wanted, rel_tol=1e-9):
-            return False, f"For {n} random values your function gives {got:.4f}; {wanted:.4f} was wanted."
+            return False, f"For {n} random values your function gives {got:.4f}; {wanted:.4f} was expected."
     return True, "It agrees with the definition on four sets of random values."
 
 
@@ -53,7 +53,7 @@ def _schedule(answer: Any) -> tuple[bool, str]:
     if schedule.total_steps != 135:
         return (
             False,
-            f"With 27 steps an epoch your recipe makes {schedule.total_steps} steps; 135 were wanted.",
+            f"With 27 steps an epoch your recipe makes {schedule.total_steps} steps; 135 were expected.",
         )
     wanted = 5e-5 * 0.5 * (1 + np.cos(np.pi * np.arange(135) / 135))
     gap = np.abs(schedule.lr - wanted[:, None]).max(axis=1)
@@ -61,6 +61,6 @@ def _schedule(answer: Any) -> tuple[bool, str]:
         step = int(gap.argmax())
         return (
             False,
-            f"At step {step} your rates reach {schedule.lr[step].max():.2e}; {wanted[step]:.2e} was wanted.",
+            f"At step {step} your rates reach {schedule.lr[step].max():.2e}; {wanted[step]:.2e} was expected.",
         )
     return True, "Every layer's rate follows the curve."

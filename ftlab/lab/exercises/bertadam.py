@@ -41,7 +41,7 @@ def _same_movement(answer: Any) -> tuple[bool, str]:
             got = math.nan  # 1 - b^t with t = 0: the first update has t = 1
         if not math.isclose(got, wanted, rel_tol=1e-6):
             return False, (
-                f"For rate {rate:.2e} at step {step} yours is {got:.2e}; {wanted:.2e} was wanted. Steps count from 0, "
+                f"For rate {rate:.2e} at step {step} yours is {got:.2e}; {wanted:.2e} is right. Steps count from 0, "
                 "updates t from 1."
             )
     return True, "At eight steps drawn at random, BertAdam at your rate moves as AdamW at the one given."
@@ -70,7 +70,7 @@ def _half_every_epoch(answer: Any) -> tuple[bool, str]:
     if len(differ):
         step = int(differ[0])
         return False, (
-            f"At step {step} your rate is {yours.lr[step, -1]:.3g}; {right.lr[step, -1]:.3g} was wanted. decay_rate is "
+            f"At step {step} your rate is {yours.lr[step, -1]:.3g}; {right.lr[step, -1]:.3g} is right. decay_rate is "
             "the factor, decay_steps the number of steps in which it applies once."
         )
     return True, "It rises over 11 steps, and 27 steps later it is at one half, then a quarter, then an eighth."

@@ -74,7 +74,7 @@ def _scaled(answer: Any) -> tuple[bool, str]:
         return False, f"{answer.batch_size} texts do not fit the device at once; 8 do."
     effective, wanted = answer.batch_size * answer.gradient_accumulation_steps, 4 * base.batch_size
     if effective != wanted:
-        return False, f"An update of yours sees {effective} texts; four times {base.batch_size} were wanted."
+        return False, f"An update of yours sees {effective} texts; four times {base.batch_size} were expected."
     if not math.isclose(answer.lr, 4 * base.lr, rel_tol=1e-6):
         return False, f"The batch has grown by a factor of 4, your rate by {answer.lr / base.lr:g}."
     return True, f"{answer.batch_size} texts at a time, {effective} an update, at a rate of {answer.lr:g}."

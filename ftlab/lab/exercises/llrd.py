@@ -23,7 +23,7 @@ def _decay(answer: Any) -> tuple[bool, str]:
     share = float(layer_rates(12, lr=1.0, layer_decay=decay)[0])
     if abs(share - 0.1) < 5e-4:
         return True, f"Twelve times in a row it makes {share:.4f}: the twelfth root of a tenth."
-    return False, f"With {decay:g} the embeddings have {share:.4f} of the top layer's rate; 0.1 was wanted."
+    return False, f"With {decay:g} the embeddings have {share:.4f} of the top layer's rate; 0.1 was expected."
 
 
 @exercise("02.2")
@@ -42,7 +42,7 @@ def _merge(answer: Any) -> tuple[bool, str]:
         if len(got) != len(wanted):
             return False, f"From {n} groups you make {len(got)}; they have {len(wanted)} different settings."
         if dict(got) != wanted:
-            return False, f"From {n} groups you make {len(got)}, as wanted, but a parameter has changed its settings."
+            return False, f"From {n} groups you make {len(got)}, as expected, but a parameter has changed its settings."
     return True, "Four sets of random groups came out with every parameter under its own settings."
 
 

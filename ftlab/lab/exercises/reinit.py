@@ -45,7 +45,7 @@ def _stayed(answer: Any) -> tuple[bool, str]:
         given = sorted(map(str, given))
         if given != wanted:
             return False, (
-                f"For five tensors called {', '.join(before)} your function gives {given}; {wanted} was wanted. "
+                f"For five tensors called {', '.join(before)} your function gives {given}; {wanted} was expected. "
                 "The nudged one differs in the last bit of a single weight."
             )
         before, after = ({k: d[k] for k in ("nudged", "shuffled", "fresh")} for d in (before, after))
@@ -54,7 +54,7 @@ def _stayed(answer: Any) -> tuple[bool, str]:
 
 @exercise("04.3")
 def _largest_start(answer: Any) -> tuple[bool, str]:
-    """The recipe with the most fresh layers of MiniLM for which less than 30 % of all parameters start afresh."""
+    """The recipe with the most re-initialised layers of MiniLM for which less than 30 % of the parameters are new."""
     if not isinstance(answer, Recipe):
         raise ExerciseError(f"04.3: wants a Recipe, got {type(answer).__name__}; start from ft.Recipe().but(...)")
     from ftlab.models import layer_map, load_model
@@ -67,10 +67,10 @@ def _largest_start(answer: Any) -> tuple[bool, str]:
     right = max(n for n, share in enumerate(shares) if share < 0.3)
     given = answer.reinit_layers
     if given >= len(shares):
-        return False, f"Your recipe asks for {given} fresh layers; MiniLM has {len(top)}."
+        return False, f"Your recipe asks for {given} re-initialised layers; MiniLM has {len(top)}."
     if given != right:
         verdict = "too many" if given > right else "one more still fits"
-        return False, f"With {given} fresh layers the share is {shares[given]:.1%}: {verdict}."
+        return False, f"With {given} re-initialised layers the share is {shares[given]:.1%}: {verdict}."
     if changed := set(answer.diff(Recipe())) - {"reinit_layers"}:
         return False, f"The number of layers is right; leave {', '.join(sorted(changed))} at the default."
-    return True, f"{right} fresh layers and the pooler are {shares[right]:.1%} of all parameters."
+    return True, f"{right} re-initialised layers and the pooler are {shares[right]:.1%} of all parameters."

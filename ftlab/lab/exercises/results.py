@@ -42,7 +42,7 @@ def _holm(answer: Any) -> tuple[bool, str]:
         if not np.allclose(given, holm(p)):
             i = int(np.argmax(np.abs(given - holm(p))))
             shown = ", ".join(f"{value:.3f}" for value in p)
-            return False, f"From {shown} the one of {p[i]:.3f} becomes {given[i]:.3f}; {holm(p)[i]:.3f} was wanted."
+            return False, f"From {shown} the one of {p[i]:.3f} becomes {given[i]:.3f}; {holm(p)[i]:.3f} was expected."
     return True, "Six random sets came out as Holm's."
 
 
@@ -58,7 +58,7 @@ def _p_by_fold(answer: Any) -> tuple[bool, str]:
             given = number("07.3", p_by_fold(table.copy()))
             if not math.isclose(given, right, abs_tol=1e-6):
                 return False, (
-                    f"For {shape[0]} folds and {shape[1]} seeds it gives {given:.4f}; {right:.4f} was wanted. There "
+                    f"For {shape[0]} folds and {shape[1]} seeds it gives {given:.4f}; {right:.4f} was expected. There "
                     f"are {2 ** shape[0]} patterns: one sign a fold, the same for all its seeds; count both sides."
                 )
     return True, "Twelve random tables agree. With five folds it can never fall below 2/32."

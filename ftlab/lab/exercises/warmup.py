@@ -46,7 +46,7 @@ def _trapezoid(answer: Any) -> tuple[bool, str]:
                 got = math.nan  # a warm-up or a decay of no steps has no slope
             if not math.isclose(got, factor, abs_tol=1e-9):
                 plan = f"step {step} of {total} with {warmup} steps of warm-up and {decay} of decay"
-                return False, f"At {plan} your factor is {got:.3f}; {factor:.3f} was wanted."
+                return False, f"At {plan} your factor is {got:.3f}; {factor:.3f} was expected."
     return True, "It agrees with warmup_stable_decay at every step of seven plans."
 
 
