@@ -20,6 +20,11 @@ each = pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(FO
 each_of_series = pytest.mark.parametrize("path", SERIES, ids=lambda p: p.stem)
 
 
+def prose(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -78,14 +83,16 @@ def test_a_notebook_has_its_parts(path):
 
 @each_of_series
 def test_links_lead_somewhere(path):
-    notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    anchors = {h.strip().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)}
+    text = prose(path)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (path.parent / target).exists(), target
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        other = path.parent / file if file else path
+        assert other.exists(), target
+        if anchor and other.suffix == ".ipynb":
+            headings = re.findall(r"^#+ (.+)$", prose(other), re.M)
+            assert anchor in {heading.strip().replace(" ", "-") for heading in headings}, target
 
 
 def test_a_checked_cell_does_not_depend_on_a_run():
