@@ -1,11 +1,17 @@
 """Exercises: right answers pass, plausible wrong ones get a hint, answers of the wrong kind a typed error."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from ftlab import PAPER, ExerciseError, Recipe, exercises
+from ftlab import PAPER, ExerciseError, Recipe, clinic, exercises
+from ftlab.lab.bench.rows import Row
+from ftlab.lab.panels import CurePanel
+
+RUNS = clinic.load(Path(__file__).resolve().parents[2] / "data" / "results" / "clinic.jsonl")
 
 QUIZ = {
     "accumulation steps": 8,
@@ -22,6 +28,31 @@ def overfitted(rise):
     log = [{"step": step, "loss": max(0.05, 1 - step / 30)} for step in range(1, 61)]
     looks = [0.7, 0.4, 0.4 + rise, 0.4 + 2 * rise, 0.4 + 3 * rise]
     return log + [{"step": 12 * i, "eval_loss": loss} for i, loss in enumerate(looks, start=1)]
+
+
+def by_group(groups, num_folds):
+    """Deal whole groups out, the largest first, each to the smallest fold, as exercise 11.1 wants it."""
+    names, counts = np.unique(groups, return_counts=True)
+    folds, sizes = np.empty(len(groups), dtype=int), np.zeros(num_folds)
+    for i in np.argsort(-counts):
+        fold = sizes.argmin()
+        folds[groups == names[i]] = fold
+        sizes[fold] += counts[i]
+    return folds
+
+
+def clinic_bench(*kinds):
+    """A bench of the clinic with recorded runs of these kinds in its table, as if they had been trained there."""
+    bench = CurePanel("no warm-up")
+    records = {"sick": "no warm-up", "slow": "plain SGD at 2e-5", "healthy": "healthy", "repaired": "healthy"}
+    changes = {"sick": {}, "slow": {"lr": 2e-5}, "healthy": {"lr": 1e-4}, "repaired": {"data": "repaired"}}
+    settings = {name: control.value for name, control in bench.controls.items()}
+    for i, kind in enumerate(kinds, start=1):
+        [kept] = [kept for kept in RUNS if kept.case == records[kind] and kept.seed == 0]
+        row = Row(f"run {i}", kept.recipe, changes[kind], None, settings, clinic.passages(0), status="completed")
+        row.history = kept.history
+        bench.rows.append(row)
+    return bench
 
 
 RIGHT = {
@@ -66,10 +97,10 @@ RIGHT = {
         schedule="warmup_linear_decay_exp",
         schedule_args={"decay_rate": 0.25, "decay_steps": 54},
     ),
-    "10.1": 32,
+    "10.1": clinic_bench("sick", "slow", "healthy"),
     "10.2": lambda train, test: np.mean((test - np.mean(train)) ** 2),
     "10.3": overfitted(0.1),
-    "11.1": 2 * 0.7 / 1.7 / 3,
+    "11.1": by_group,
     "11.2": lambda groups, schedule, step: set_rates(groups, schedule.lr[step], schedule.layers),
     "11.3": Recipe(model="roberta-base", lr=2e-5, layer_decay=0.8**0.5),
 }
@@ -191,14 +222,25 @@ WRONG = {
             schedule_args={"decay_rate": 0.5, "decay_steps": 27},
         ),
     ],
-    "10.1": [16, 8, 33, 0, -4],
+    "10.1": [
+        clinic_bench(),
+        clinic_bench("sick"),
+        clinic_bench("slow"),
+        clinic_bench(*["slow"] * 3, "healthy"),
+        clinic_bench("repaired"),
+    ],
     "10.2": [
         lambda train, test: np.var(test),
         lambda train, test: np.mean((test - np.mean(train)) ** 2) ** 0.5,
         lambda train, test: np.mean((train - np.mean(train)) ** 2),
     ],
     "10.3": [[], overfitted(0.0), overfitted(0.1)[:4], overfitted(float("nan"))],
-    "11.1": [0.7, 0.82, 1 / 3, 0.233, 0],
+    "11.1": [
+        lambda groups, num_folds: np.arange(len(groups)) % num_folds,
+        lambda groups, num_folds: np.zeros(len(groups), dtype=int),
+        lambda groups, num_folds: np.unique(groups, return_inverse=True)[1],
+        lambda groups, num_folds: np.minimum(np.unique(groups, return_inverse=True)[1], num_folds - 1),
+    ],
     "11.2": [
         lambda groups, schedule, step: None,
         lambda groups, schedule, step: [g.update(lr=schedule.lr[step].max()) for g in groups],
@@ -225,8 +267,8 @@ WRONG_KIND = {
     "03.1": "few", "03.2": 0.5, "03.3": "large",
     "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
     "08.1": 8, "08.2": 3, "08.3": 8e-4,
-    "10.1": "few", "10.2": 0.5, "10.3": {"step": 1},
-    "11.1": "low", "11.2": 2e-5, "11.3": {"lr": 2e-5},
+    "10.1": 32, "10.2": 0.5, "10.3": {"step": 1},
+    "11.1": 3, "11.2": 2e-5, "11.3": {"lr": 2e-5},
 }  # fmt: skip
 
 

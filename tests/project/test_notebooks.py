@@ -16,8 +16,11 @@ from execute import SIZE_BUDGET, WIDGET, clean, execute, notebooks, source_finge
 
 PATHS = notebooks()
 SERIES = [path for path in PATHS if path.parent == FOLDER]
+START = FOLDER / "00_start_here.ipynb"
+LESSONS = [path for path in SERIES if path != START]
 each = pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(FOLDER)))
 each_of_series = pytest.mark.parametrize("path", SERIES, ids=lambda p: p.stem)
+each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 
 
 def prose(path):
@@ -64,7 +67,7 @@ def test_sources_keep_the_house_rules(path):
         assert len(cell.source.splitlines()) <= 25, f"a long cell: {cell.source[:60]}"
 
 
-@each_of_series
+@each_lesson
 def test_a_notebook_has_its_parts(path):
     """Question, aims, time, a prediction, limits, summary, three exercises and papers."""
     notebook = nbformat.read(path, as_version=4)
@@ -79,6 +82,24 @@ def test_a_notebook_has_its_parts(path):
     solution = nbformat.read(FOLDER / "solutions" / path.name, as_version=4)
     solved = "\n".join(cell.source for cell in code_cells(solution))
     assert re.findall(r'assert ft\.exercises\.check\("(\d\d\.\d)"', solved) == [f"{number}.{i}" for i in (1, 2, 3)]
+
+
+def test_the_start_page_leads_to_every_notebook():
+    """Its first cells are a bench and a prediction; its map has one row a lesson, with link and question."""
+    cells = nbformat.read(START, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for part in ("**The question.**", "**Time.**", "**Predict first.**", "do not show", "language models"):
+        assert part in text, part
+    assert re.findall(r"^\| \[.+?\]\((\d\d_\w+\.ipynb)\) \| .+\?", text, re.M) == [path.name for path in LESSONS]
+    assert "bench.train()" in code_cells(nbformat.read(START, as_version=4))[1].source
+
+
+@pytest.mark.parametrize("path", [START], ids=lambda p: p.stem)
+def test_the_first_cell_is_a_bench(path):
+    """One Shift+Enter leads to a picture that moves."""
+    first = code_cells(nbformat.read(path, as_version=4))[0]
+    assert re.search(r"^bench = ft\.panels\.\w+\(.*data=data.*\)\nbench$", first.source, re.M)
+    assert any("image/png" in output.get("data", {}) for output in first.outputs)
 
 
 @each_of_series

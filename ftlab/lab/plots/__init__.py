@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "baseline": ["plot_lengths", "plot_parameters", "plot_predictions", "plot_targets"],
         "bertadam": ["describe_effective", "effective_sheet", "how_much_farther"],
         "compare": ["plot_by_layer", "plot_by_step", "plot_spread", "plot_sweep"],
-        "diagnose": ["plot_confusion", "plot_vitals", "plot_ward", "vitals_sheet"],
+        "diagnose": ["curves_sheet", "plot_cases", "plot_curves", "plot_recognised"],
         "frequent_eval": ["plot_choices", "plot_looks", "plot_luck", "plot_optimism"],
         "hyperparameters": ["describe_memory", "memory_lines", "memory_sheet", "plot_gradient_noise", "plot_memory"],
         "llrd": ["describe_layer_rates", "layer_rates_sheet"],
@@ -44,7 +44,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_toy_averages",
             "plot_valley",
         ],
+        "transformer": ["plot_transformer"],
         "warmup": ["gallery_sheet", "plot_first_steps", "plot_gallery", "plot_warmup", "warmup_sheet"],
-        "your_task": ["describe_plan", "plan_sheet"],
+        "your_task": ["describe_plan", "plan_sheet", "plot_depth_shares", "spans_chart"],
     },
 )
