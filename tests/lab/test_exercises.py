@@ -1,11 +1,11 @@
 """Exercises: right answers pass, plausible wrong ones get a hint, answers of the wrong kind a typed error."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from ftlab import PAPER, ExerciseError, Recipe, clinic, exercises
 from ftlab.lab.bench.rows import Row
@@ -83,9 +83,9 @@ RIGHT = {
     "06.1": 13,
     "06.2": lambda scores, patience: keep(scores, patience),
     "06.3": 10,
-    "07.1": 9,
+    "07.1": 116,
     "07.2": lambda p: holm(p),
-    "07.3": lambda table: by_sign(table.sum(axis=1)),
+    "07.3": lambda differences, test, train: corrected_interval(differences, test / train),
     "08.1": QUIZ,
     "08.2": lambda gradients, sizes: sum(n * g for n, g in zip(sizes, gradients, strict=True)) / sum(sizes),
     "08.3": Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4),
@@ -174,7 +174,7 @@ WRONG = {
         lambda scores, patience: keep(-scores, patience),
     ],
     "06.3": [9, 11, 1.5],
-    "07.1": [6, 8, 10, 15, 100, 1.5],
+    "07.1": [113, 114, 117, 10, 1.5],
     "07.2": [
         lambda p: p,
         lambda p: np.minimum(1, len(p) * p),
@@ -182,9 +182,9 @@ WRONG = {
         lambda p: np.minimum(1, p * (len(p) - np.argsort(np.argsort(p)))),  # not made to rise
     ],
     "07.3": [
-        lambda table: by_sign(table.ravel()),
-        lambda table: by_sign(table.sum(axis=0)),
-        lambda table: by_sign(table.sum(axis=1)) / 2,
+        lambda differences, test, train: corrected_interval(differences, 0.0),
+        lambda differences, test, train: corrected_interval(differences, train / max(1, test)),
+        lambda differences, test, train: tuple(2 * np.array(corrected_interval(differences, test / train))),
     ],
     "08.1": [{}, {**QUIZ, "states": ...}, {**QUIZ, "epoch by loss": 2}, {**QUIZ, "scaled rate": 2e-5}],
     "08.2": [
@@ -273,7 +273,7 @@ WRONG_KIND = {
 
 
 def keep(scores, patience):
-    """The look kept and the looks taken, as exercise 06.2 wants them."""
+    """The evaluation kept and how many were made, as exercise 06.2 wants them."""
     kept = 0
     for i in range(len(scores)):
         kept = i if scores[i] < scores[kept] else kept
@@ -297,10 +297,11 @@ def holm(p):
     return corrected
 
 
-def by_sign(differences):
-    """The share of patterns of signs whose sum is as far from 0, as exercise 07.3 wants it of the folds' sums."""
-    signs = np.array(list(itertools.product((1, -1), repeat=len(differences))))
-    return np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
+def corrected_interval(differences, overlap):
+    """Student's interval with the variance times 1 / n + overlap, as exercise 07.3 wants it."""
+    n = len(differences)
+    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) * np.sqrt(1 / n + overlap)
+    return differences.mean() - half, differences.mean() + half
 
 
 def test_every_exercise_is_covered():
@@ -360,6 +361,11 @@ def test_a_quiz_counts_what_is_right_so_far(capsys):
 def test_a_function_that_returns_no_gradient_is_of_the_wrong_kind():
     with pytest.raises(ExerciseError, match="08.2: wants a function that returns one gradient"):
         exercises.check("08.2", lambda gradients, sizes: "their mean")
+
+
+def test_a_function_that_returns_no_interval_is_of_the_wrong_kind():
+    with pytest.raises(ExerciseError, match="07.3: wants a function that returns two numbers"):
+        exercises.check("07.3", lambda differences, test, train: 0.1)
 
 
 def test_a_function_that_returns_too_few_numbers_is_of_the_wrong_kind():

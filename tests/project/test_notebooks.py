@@ -23,6 +23,11 @@ each_of_series = pytest.mark.parametrize("path", SERIES, ids=lambda p: p.stem)
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 
 
+def prose(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -99,14 +104,16 @@ def test_the_first_cell_is_a_bench(path):
 
 @each_of_series
 def test_links_lead_somewhere(path):
-    notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    anchors = {h.strip().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)}
+    text = prose(path)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (path.parent / target).exists(), target
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        other = path.parent / file if file else path
+        assert other.exists(), target
+        if anchor and other.suffix == ".ipynb":
+            headings = re.findall(r"^#+ (.+)$", prose(other), re.M)
+            assert anchor in {heading.strip().replace(" ", "-") for heading in headings}, target
 
 
 def test_a_checked_cell_does_not_depend_on_a_run():

@@ -13,7 +13,7 @@ from ftlab.techniques.frequent_eval import BestScore, is_evaluation_step
 
 
 @exercise("06.1")
-def _number_of_looks(answer: Any) -> tuple[bool, str]:
+def _number_of_evaluations(answer: Any) -> tuple[bool, str]:
     """How many evaluations does a run of 5 epochs of 27 steps take with eval_every=15?"""
     total = 5 * 27
     plan = {"eval_every": 15, "steps_per_epoch": 27, "total_steps": total}
@@ -25,11 +25,11 @@ def _number_of_looks(answer: Any) -> tuple[bool, str]:
 
 @exercise("06.2")
 def _keep(answer: Any) -> tuple[bool, str]:
-    """A function keep(scores, patience) that returns (evaluation kept, evaluations made), tried on random scores."""
+    """A function keep(scores, patience) -> (evaluation kept, evaluations made), tried on random scores."""
     keep = function("06.2", answer)
     generator = np.random.default_rng()
-    for looks, patience in ((1, 1), (6, 1), (12, 3), (40, 2), (40, 5), (40, 50)):
-        scores = generator.integers(0, 30, looks) / 10  # coarse, so that some are equal
+    for count, patience in ((1, 1), (6, 1), (12, 3), (40, 2), (40, 5), (40, 50)):
+        scores = generator.integers(0, 30, count) / 10  # coarse, so that some are equal
         best, kept, taken = BestScore(patience=patience), 0, 0
         for i, score in enumerate(scores.tolist()):
             kept, taken = i if best.update(score) else kept, i + 1
@@ -46,7 +46,7 @@ def _keep(answer: Any) -> tuple[bool, str]:
 
 
 @exercise("06.3")
-def _looks_for_an_optimism(answer: Any) -> tuple[bool, str]:
+def _evaluations_for_an_optimism(answer: Any) -> tuple[bool, str]:
     """From how many equally good, independent evaluations of noise 0.02 does the best flatter by more than 0.03?"""
     counts = np.arange(1, 200)
     right = int(counts[-0.02 * expected_minimum(counts) > 0.03][0])
