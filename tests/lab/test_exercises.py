@@ -10,6 +10,7 @@ from scipy import stats
 from ftlab import PAPER, ExerciseError, Recipe, clinic, exercises
 from ftlab.lab.bench.rows import Row
 from ftlab.lab.panels import CurePanel
+from tests.fake_run import make_run
 
 RUNS = clinic.load(Path(__file__).resolve().parents[2] / "data" / "results" / "clinic.jsonl")
 
@@ -55,6 +56,25 @@ def clinic_bench(*kinds):
     return bench
 
 
+def ended(recipe, score, averaged=None):
+    """A run whose last evaluation, its best, has this score, and this one of its averaged weights."""
+    run = make_run(recipe)
+    run.history.evals[-1].update({"score": score} if averaged is None else {"score": score, "swa_score": averaged})
+    return run
+
+
+LOW = Recipe(epochs=3, lr=2e-5)
+BERT = Recipe(epochs=3, optimizer="bertadam", lr=3e-5)
+
+
+def two_classes(losses, score):
+    """A run of two classes with these validation losses, whose best macro F1 is `score`."""
+    run = make_run(Recipe(epochs=len(losses)), metric="macro_f1")
+    for each, loss in zip(run.history.evals, losses, strict=True):
+        each.update(loss=loss, score=score)
+    return run
+
+
 RIGHT = {
     "01.1": 56,
     "01.2": lambda p, t: np.sqrt(np.mean((p - t) ** 2)),
@@ -86,10 +106,13 @@ RIGHT = {
     "07.1": 116,
     "07.2": lambda p: holm(p),
     "07.3": lambda differences, test, train: corrected_interval(differences, test / train),
+    "08.a": ended(LOW, 0.6),
+    "08.b": two_classes([0.5, 0.3, 0.32], 0.9),
     "08.1": QUIZ,
     "08.2": lambda gradients, sizes: sum(n * g for n, g in zip(sizes, gradients, strict=True)) / sum(sizes),
     "08.3": Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4),
-    "09.1": 287,
+    "09.a": ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT, 0.41)),
+    "09.1": 63,
     "09.2": lambda rate, step: rate * (1 - 0.999 ** (step + 1)) ** 0.5 / (1 - 0.9 ** (step + 1)),
     "09.3": Recipe(
         optimizer="bertadam",
@@ -186,6 +209,8 @@ WRONG = {
         lambda differences, test, train: corrected_interval(differences, train / max(1, test)),
         lambda differences, test, train: tuple(2 * np.array(corrected_interval(differences, test / train))),
     ],
+    "08.a": [ended(LOW, 0.7), ended(LOW.but(lr=1e-4), 0.6), ended(LOW.but(layer_decay=0.9), 0.6)],
+    "08.b": [two_classes([0.5, 0.3, 0.4], 0.9), two_classes([0.5, 0.3, 0.3], 0.7), two_classes([0.5], 0.9)],
     "08.1": [{}, {**QUIZ, "states": ...}, {**QUIZ, "epoch by loss": 2}, {**QUIZ, "scaled rate": 2e-5}],
     "08.2": [
         lambda gradients, sizes: np.mean(gradients, axis=0),
@@ -198,7 +223,14 @@ WRONG = {
         Recipe(batch_size=8, gradient_accumulation_steps=4, lr=8e-4),
         Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4, warmup=0.1),
     ],
-    "09.1": [286, 288, 1, 3.16],
+    "09.a": [
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT, 0.43)),
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT.but(optimizer="adamw"), 0.4)),
+        ([ended(BERT.but(optimizer="adamw", seed=1), 0.4)], ended(BERT, 0.4)),
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT.but(epochs=4), 0.4)),
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], make_run(BERT, steps_per_epoch=4)),
+    ],
+    "09.1": [62, 64, 287, 4.25],
     "09.2": [
         lambda rate, step: rate,
         lambda rate, step: rate * (1 - 0.9 ** (step + 1)) / (1 - 0.999 ** (step + 1)) ** 0.5,
@@ -265,8 +297,8 @@ WRONG_KIND = {
     "07.1": "few", "07.2": 0.05, "07.3": [[0.1]],
     "05.1": "many", "05.2": 284, "05.3": {"swa_start": 4},
     "03.1": "few", "03.2": 0.5, "03.3": "large",
-    "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
-    "08.1": 8, "08.2": 3, "08.3": 8e-4,
+    "09.a": make_run(), "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
+    "08.a": 0.5, "08.b": make_run(), "08.1": 8, "08.2": 3, "08.3": 8e-4,
     "10.1": 32, "10.2": 0.5, "10.3": {"step": 1},
     "11.1": 3, "11.2": 2e-5, "11.3": {"lr": 2e-5},
 }  # fmt: skip
