@@ -77,7 +77,7 @@ def two_classes(losses, score):
 
 RIGHT = {
     "01.1": 56,
-    "01.2": lambda p, t: np.sqrt(np.mean((p - t) ** 2)),
+    "01.2": lambda lengths: 1 - lengths.mean() / lengths.max(),
     "01.3": Recipe(lr=5e-5, schedule="cosine", epochs=5),
     "02.1": 0.1 ** (1 / 12),
     "02.2": lambda groups: [
@@ -130,9 +130,10 @@ RIGHT = {
 WRONG = {
     "01.1": [216, 54, 14, -1],
     "01.2": [
-        lambda p, t: np.mean(np.abs(p - t)),
-        lambda p, t: np.mean((p - t) ** 2),
-        lambda p, t: float("nan"),
+        lambda lengths: lengths.mean() / lengths.max(),
+        lambda lengths: 1 - lengths.mean() / 200,
+        lambda lengths: 0.0,
+        lambda lengths: float("nan"),
     ],
     "01.3": [
         Recipe(lr=5e-5, schedule="cosine"),

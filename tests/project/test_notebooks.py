@@ -94,7 +94,7 @@ def test_the_start_page_leads_to_every_notebook():
     assert "bench.train()" in code_cells(nbformat.read(START, as_version=4))[1].source
 
 
-@pytest.mark.parametrize("path", [START], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [START, LESSONS[0]], ids=lambda p: p.stem)
 def test_the_first_cell_is_a_bench(path):
     """One Shift+Enter leads to a picture that moves."""
     first = code_cells(nbformat.read(path, as_version=4))[0]
