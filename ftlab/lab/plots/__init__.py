@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "hyperparameters": ["describe_memory", "memory_lines", "memory_sheet", "plot_gradient_noise", "plot_memory"],
         "llrd": ["describe_layer_rates", "layer_rates_sheet"],
         "lr_finder": ["describe_lr_finder", "plot_lr_finder", "plot_rate_grid", "range_sheet"],
+        "paired": ["plot_paired"],
         "reinit": ["before_after_sheet", "plot_weights"],
         "results": ["plot_few_samples", "plot_forest"],
         "runs": [
@@ -41,6 +42,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "averaging_sheet",
             "describe_averaging",
             "plot_averaging",
+            "plot_drift",
+            "plot_line",
             "plot_toy_averages",
             "plot_valley",
         ],
