@@ -75,7 +75,10 @@ def two_classes(losses, score):
     return run
 
 
+NEUTRAL, AVERAGING = Recipe(epochs=3), Recipe(epochs=3, swa_start=1)
 RIGHT = {
+    "04.a": (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.26)),
+    "05.a": ended(AVERAGING, 0.2, 0.23),
     "01.1": 56,
     "01.2": lambda lengths: 1 - lengths.mean() / lengths.max(),
     "01.3": Recipe(lr=5e-5, schedule="cosine", epochs=5),
@@ -97,8 +100,8 @@ RIGHT = {
     "04.1": 5 * (4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768) + 768 * 768 + 768,
     "04.2": lambda before, after: [name for name in before if torch.equal(before[name], after[name])],
     "04.3": Recipe(reinit_layers=3),
-    "05.1": 284,
-    "05.2": lambda mean, weights, k: (k * mean + weights) / (k + 1),
+    "05.1": lambda s, k: s * (k - 1) / 2,
+    "05.2": lambda mean_all, k_all, mean_late, k_late: (k_all * mean_all - k_late * mean_late) / (k_all - k_late),
     "05.3": PAPER["llrd+warmup+swa"].but(swa_start=4, swa_lr=None),
     "06.1": 13,
     "06.2": lambda scores, patience: keep(scores, patience),
@@ -128,6 +131,14 @@ RIGHT = {
     "11.3": Recipe(model="roberta-base", lr=2e-5, layer_decay=0.8**0.5),
 }
 WRONG = {
+    "04.a": [
+        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.24)),
+        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6, lr=1e-3), 0.3)),
+        (ended(NEUTRAL, 0.2), ended(NEUTRAL, 0.3)),
+        (ended(NEUTRAL.but(reinit_layers=1), 0.2), ended(NEUTRAL.but(reinit_layers=2), 0.3)),
+        (ended(NEUTRAL, 0.2), make_run(NEUTRAL.but(reinit_layers=2), steps_per_epoch=4)),
+    ],
+    "05.a": [ended(NEUTRAL, 0.2), ended(AVERAGING, 0.2, 0.21), ended(AVERAGING, 0.23, 0.2)],
     "01.1": [216, 54, 14, -1],
     "01.2": [
         lambda lengths: lengths.mean() / lengths.max(),
@@ -177,12 +188,11 @@ WRONG = {
         Recipe(reinit_layers=9),
         Recipe(reinit_layers=3, lr=5e-5),
     ],
-    "05.1": [2, 142, 426, 710],
+    "05.1": [lambda s, k: s * k / 2, lambda s, k: s * (k - 1), lambda s, k: s * (k / 3) ** 0.5, lambda s, k: s],
     "05.2": [
-        lambda mean, weights, k: (mean + weights) / 2,
-        lambda mean, weights, k: mean + (weights - mean) / k,
-        lambda mean, weights, k: mean + (weights - mean) / (k + 2),
-        lambda mean, weights, k: 0.9 * mean + 0.1 * weights if k else weights,
+        lambda mean_all, k_all, mean_late, k_late: 2 * mean_all - mean_late,
+        lambda mean_all, k_all, mean_late, k_late: mean_all - mean_late,
+        lambda mean_all, k_all, mean_late, k_late: k_all * mean_all - k_late * mean_late,
     ],
     "05.3": [
         Recipe(swa_start=3.2),
@@ -293,10 +303,11 @@ WRONG = {
     ],
 }
 WRONG_KIND = {
+    "04.a": make_run(NEUTRAL), "05.a": Recipe(swa_start=1),
     "01.1": "many", "01.2": 3, "01.3": "cosine", "02.1": "ninety", "02.2": 28, "02.3": 0.75,
     "04.1": "many", "04.2": 3, "04.3": 3, "06.1": "many", "06.2": 3, "06.3": "ten",
     "07.1": "few", "07.2": 0.05, "07.3": [[0.1]],
-    "05.1": "many", "05.2": 284, "05.3": {"swa_start": 4},
+    "05.1": 13.5, "05.2": 284, "05.3": {"swa_start": 4},
     "03.1": "few", "03.2": 0.5, "03.3": "large",
     "09.a": make_run(), "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
     "08.a": 0.5, "08.b": make_run(), "08.1": 8, "08.2": 3, "08.3": 8e-4,
@@ -367,7 +378,7 @@ def test_answers_of_the_wrong_kind(name):
 
 def test_a_function_that_returns_no_array_is_of_the_wrong_kind():
     with pytest.raises(ExerciseError, match="05.2: wants a function that returns an array"):
-        exercises.check("05.2", lambda mean, weights, k: "the mean")
+        exercises.check("05.2", lambda mean_all, k_all, mean_late, k_late: "the mean")
 
 
 def test_unknown_exercises():

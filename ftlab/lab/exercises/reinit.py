@@ -5,13 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from ftlab.errors import ExerciseError
-from ftlab.lab.exercises.base import exercise, function, number
+from ftlab.lab.exercises.base import exercise, function, number, run
 from ftlab.recipe import Recipe
+
+
+@exercise("04.a")
+def _reinit_harms(answer: Any) -> tuple[bool, str]:
+    """Two runs, the second the same but for its re-initialised layers and clearly worse."""
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise ExerciseError(f"04.a: wants two runs, (without, with_harm), got {type(answer).__name__}")
+    without, harmed = (run("04.a", each) for each in answer)
+    other = set(harmed.recipe.diff(without.recipe)) - {"reinit_layers"}
+    if other or without.history.total_steps != harmed.history.total_steps:
+        return False, f"The two runs differ in more than the layers: {', '.join(sorted(other)) or 'their size'}."
+    if without.recipe.reinit_layers or not harmed.recipe.reinit_layers:
+        return False, "The first run is to re-initialise nothing, the second at least one layer."
+    sign = -1 if without.history.higher_is_better else 1
+    first, second = (each.history.best["score"] for each in (without, harmed))
+    words = f"Best validation score {first:.3f} without, {second:.3f} with {harmed.recipe.reinit_layers} layers"
+    if sign * (second - first) < 0.05:
+        return False, f"{words}; it was to be worse by 0.05 or more. What can a layer learn in so few steps?"
+    return True, f"{words}: what those layers knew could not be learned again in {harmed.history.total_steps} steps."
 
 
 @exercise("04.1")
 def _fresh_parameters(answer: Any) -> tuple[bool, str]:
-    """How many parameters of roberta-base start afresh with its top five layers and its pooler?"""
+    """How many parameters of roberta-base are re-initialised with its top five layers and its pooler?"""
     import torch
     from transformers import RobertaConfig, RobertaModel
 
@@ -33,44 +52,43 @@ def _stayed(answer: Any) -> tuple[bool, str]:
     import torch
 
     stayed = function("04.2", answer)
-    before = {name: torch.randn(40, 30) for name in ("same", "nudged", "shuffled", "fresh", "also same")}
+    before = {name: torch.randn(40, 30) for name in ("same", "nudged", "shuffled", "redrawn", "also same")}
     after = {name: tensor.clone() for name, tensor in before.items()}
     after["nudged"][7, 7] = torch.nextafter(after["nudged"][7, 7], torch.tensor(torch.inf))
     after["shuffled"] = after["shuffled"].flip(0)
-    after["fresh"] = torch.randn(40, 30)
-    for wanted in (["also same", "same"], []):
+    after["redrawn"] = torch.randn(40, 30)
+    for expected in (["also same", "same"], []):
         given = stayed(before, after)
         if isinstance(given, str) or not hasattr(given, "__iter__"):
             raise ExerciseError(f"04.2: wants a function that returns names, got {type(given).__name__}")
         given = sorted(map(str, given))
-        if given != wanted:
+        if given != expected:
             return False, (
-                f"For five tensors called {', '.join(before)} your function gives {given}; {wanted} was expected. "
+                f"For five tensors called {', '.join(before)} your function gives {given}; {expected} was expected. "
                 "The nudged one differs in the last bit of a single weight."
             )
-        before, after = ({k: d[k] for k in ("nudged", "shuffled", "fresh")} for d in (before, after))
+        before, after = ({k: d[k] for k in ("nudged", "shuffled", "redrawn")} for d in (before, after))
     return True, "It tells a weight that moved by one bit from one that stayed. Such a test would have caught the trap."
 
 
 @exercise("04.3")
 def _largest_start(answer: Any) -> tuple[bool, str]:
-    """The recipe with the most re-initialised layers of MiniLM for which less than 30 % of the parameters are new."""
+    """The recipe with the most layers of MiniLM re-initialised for which less than 30 % of all parameters are new."""
     if not isinstance(answer, Recipe):
         raise ExerciseError(f"04.3: wants a Recipe, got {type(answer).__name__}; start from ft.Recipe().but(...)")
     from ftlab.models import layer_map, load_model
 
     layers = layer_map(load_model(Recipe()))
     counts = layers.counts()
-    pooler = sum(p.numel() for p in layers.pooler.parameters())
     top = [counts[name] for name in reversed(layers.layers[1:-1])]
-    shares = [0.0] + [(pooler + sum(top[:n])) / sum(counts.values()) for n in range(1, len(top) + 1)]
+    shares = [sum(top[:n]) / sum(counts.values()) for n in range(len(top) + 1)]
     right = max(n for n, share in enumerate(shares) if share < 0.3)
     given = answer.reinit_layers
     if given >= len(shares):
-        return False, f"Your recipe asks for {given} re-initialised layers; MiniLM has {len(top)}."
+        return False, f"Your recipe asks for {given} layers; MiniLM has {len(top)}."
     if given != right:
         verdict = "too many" if given > right else "one more still fits"
-        return False, f"With {given} re-initialised layers the share is {shares[given]:.1%}: {verdict}."
+        return False, f"With {given} layers the share is {shares[given]:.1%}: {verdict}."
     if changed := set(answer.diff(Recipe())) - {"reinit_layers"}:
         return False, f"The number of layers is right; leave {', '.join(sorted(changed))} at the default."
-    return True, f"{right} re-initialised layers and the pooler are {shares[right]:.1%} of all parameters."
+    return True, f"{right} layers are {shares[right]:.1%} of all parameters."

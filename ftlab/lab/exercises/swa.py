@@ -7,39 +7,65 @@ from typing import Any
 import numpy as np
 
 from ftlab.errors import ExerciseError
-from ftlab.lab.exercises.base import exercise, function, number
+from ftlab.lab.exercises.base import exercise, function, number, run
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import preview
 
 
+@exercise("05.a")
+def _averaging_harms(answer: Any) -> tuple[bool, str]:
+    """A run whose averaged weights end clearly worse than its live ones."""
+    answer = run("05.a", answer)
+    last = answer.history.evals[-1]
+    if "swa_score" not in last:
+        return False, "This run has no average at its last evaluation; set swa_start."
+    sign = -1 if answer.history.higher_is_better else 1
+    harm = sign * (last["swa_score"] - last["score"])
+    words = f"At the end the live weights have {last['score']:.3f}, the averaged ones {last['swa_score']:.3f}"
+    if harm < 0.02:
+        return False, f"{words}; they were to be worse by 0.02 or more. What does a mean hold that starts too early?"
+    return True, f"{words}: the mean still holds weights that were on their way down."
+
+
 @exercise("05.1")
-def _snapshots(answer: Any) -> tuple[bool, str]:
-    """How many snapshots does the article's mean hold at the end: 5 epochs of 142 steps, averaged from epoch 3?"""
-    schedule = preview(PAPER["llrd+warmup+swa"], 142)
-    right = schedule.total_steps - schedule.swa_step
-    if number("05.1", answer) == right:
-        return True, f"Steps {schedule.swa_step} to {schedule.total_steps - 1}: {right} snapshots."
-    return False, "Count from 0: which epochs are left from epoch 3 on? Every step of theirs adds a snapshot."
+def _drift(answer: Any) -> tuple[bool, str]:
+    """A function far(s, k) -> distance of the last of k snapshots from their mean, for equal steps s straight on."""
+    far = function("05.1", answer)
+    generator = np.random.default_rng()
+    for k in (1, 2, 3, 10, 27):
+        step = float(generator.uniform(0.01, 2))
+        direction = generator.normal(size=5)
+        walk = np.arange(k)[:, None] * step * direction / np.linalg.norm(direction)
+        right, given = float(np.linalg.norm(walk[-1] - walk.mean(axis=0))), number("05.1", far(step, k))
+        if not np.isclose(given, right, rtol=1e-6, atol=1e-9):
+            return (
+                False,
+                f"For {k} snapshots {step:.2f} apart your function gives {given:.3f}; it is {right:.3f}.",
+            )
+    return True, "The mean lies halfway along the walk, so the live weights are half of k - 1 steps ahead of it."
 
 
 @exercise("05.2")
-def _running_mean(answer: Any) -> tuple[bool, str]:
-    """A function update(mean, weights, k) -> mean of k + 1 snapshots, tried on arrays drawn here."""
-    update = function("05.2", answer)
-    snapshots = np.random.default_rng().normal(size=(6, 2, 3))
-    for k, weights in enumerate(snapshots):
-        mean = snapshots[:k].mean(axis=0) if k else np.zeros_like(weights)
-        with np.errstate(all="ignore"):  # a division by 0 shows in the result
-            got = update(mean.copy(), weights.copy(), k)
+def _earlier_mean(answer: Any) -> tuple[bool, str]:
+    """A function earlier(mean_all, k_all, mean_late, k_late) -> mean of what only the longer mean holds."""
+    earlier = function("05.2", answer)
+    generator = np.random.default_rng()
+    for k_all, k_late in ((2, 1), (9, 4), (54, 27)):
+        snapshots = generator.normal(size=(k_all, 2, 3))
+        right = snapshots[: k_all - k_late].mean(axis=0)
+        got = earlier(snapshots.mean(axis=0), k_all, snapshots[-k_late:].mean(axis=0), k_late)
         try:
-            agrees = np.allclose(np.asarray(got, dtype=np.float64), snapshots[: k + 1].mean(axis=0))
+            agrees = np.allclose(np.asarray(got, dtype=np.float64), right)
         except (TypeError, ValueError):
             raise ExerciseError(
-                f"05.2: wants a function that returns an array of the shape of `weights`, not {type(got).__name__}"
+                f"05.2: wants a function that returns an array of the shape of the means, not {type(got).__name__}"
             ) from None
         if not agrees:
-            return False, f"After {k} snapshots and one more, your mean is not the arithmetic mean of all {k + 1}."
-    return True, "It stays the arithmetic mean from the first snapshot to the sixth."
+            return (
+                False,
+                f"Of {k_all} snapshots, {k_late} late: that is not the mean of the first {k_all - k_late}.",
+            )
+    return True, "A mean times its count is a sum, and sums can be taken apart again."
 
 
 @exercise("05.3")

@@ -42,6 +42,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "averaging_sheet",
             "describe_averaging",
             "plot_averaging",
+            "plot_drift",
+            "plot_line",
             "plot_toy_averages",
             "plot_valley",
         ],

@@ -11,7 +11,7 @@ import numpy as np
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet, rate_lines
 from ftlab.lab.figure import Picture, draw
-from ftlab.lab.plots.runs import METRIC_NAMES, describe_schedule, rates_chart, score_chart, step_axis
+from ftlab.lab.plots.runs import METRIC_NAMES, describe_schedule, epoch_marks, rates_chart, step_axis
 
 if TYPE_CHECKING:
     from ftlab.history import History
@@ -80,7 +80,8 @@ def averaging_sheet(schedule: LRSchedule, anneal_steps: int = 0, log: bool = Fal
 
 
 def plot_averaging(history: History) -> Picture:
-    """Draw, by evaluation, the scores of the live and the averaged weights and the distance between the two."""
+    """Draw the scores of the live and the averaged weights, and the distance between the two, from one epoch before
+    averaging starts to the end: what came earlier would press all that differs into a corner."""
     metric = METRIC_NAMES[history.metric]
     averaged = [e for e in history.evals if "swa_score" in e]
     sentence = f"{len(history.evals)} evaluations, {len(averaged)} of them with an average"
@@ -90,16 +91,76 @@ def plot_averaging(history: History) -> Picture:
             f"; at the last, validation {metric} {last['score']:.3f} of the live weights and {last['swa_score']:.3f} "
             f"of the averaged ones, {last['swa_distance']:.3f} apart"
         )
-    at = np.array([e["step"] for e in averaged])
-    gap = np.array([e["swa_distance"] for e in averaged], dtype=np.float64)
-    lines = [Line("live to averaged", at, gap, BLUE, marker="dot")] if averaged else []
-    distance = Chart("Distance", lines, note="between the weights (Euclidean)", x=step_axis(history), y=Axis(low=0),
-                     height=100, empty="no average yet")  # fmt: skip
+    start = 0 if history.swa_step is None else max(0, history.swa_step - history.steps_per_epoch)
+    shown = [e for e in history.evals if e["step"] >= start]
+    at = np.array([e["step"] for e in shown], dtype=np.float64)
+    live, mean, gap = (
+        np.array([e.get(key, np.nan) for e in shown], dtype=np.float64)
+        for key in ("score", "swa_score", "swa_distance")
+    )
+    scores = [Line("live", at, live, ORANGE, width=1.8, marker="circle")] if shown else []
+    if averaged:
+        scores.append(Line("averaged", at, mean, BLUE, "5 3", 2.2, marker="diamond"))
+    lines = [Line("live to averaged", at, gap, BLUE, width=1.8, marker="dot")] if averaged else []
     marks = [] if history.swa_step is None else [Mark(history.swa_step, "averaging starts")]
-    scores = score_chart(history, height=150)
-    charts = [replace(scores, marks=[*scores.marks, *marks]), replace(distance, marks=marks)]
+    x = step_axis(history)
+    x = replace(x, low=start, ticks={step: text for step, text in x.ticks.items() if step >= start})
+    common = {"marks": [*marks, *epoch_marks(history)], "x": x}
+    charts = [
+        Chart(f"Validation {metric}", scores, height=150, empty="no evaluation yet", **common),
+        Chart("Distance", lines, note="between the weights (Euclidean)", y=Axis(low=0), height=110,
+              empty="no average yet", **common),
+    ]  # fmt: skip
     name = "live and averaged weights: score and distance by step"
     return draw(Sheet(charts, name, f"{sentence}.", share="x"))
+
+
+def plot_drift(apart: Sequence[float], step: float) -> Picture:
+    """Draw how far the live weights are from their running mean after 1, 2, ... snapshots, between three walks.
+
+    apart (k,): measured distances. step: length of a step s of the walk. With equal steps in one direction the distance
+    is s (k - 1) / 2; with independent steps it is s sqrt((k - 1)(2 k - 1) / 6 k), in root mean square; on a circle the
+    mean tends to the centre, and the distance stays at the radius, drawn here through the first fifth of the walk.
+    """
+    apart = np.asarray(apart, dtype=np.float64)
+    k = np.arange(1, len(apart) + 1, dtype=np.float64)
+    walks = {
+        "straight on": step * (k - 1) / 2,
+        "at random": step * np.sqrt((k - 1) * (2 * k - 1) / (6 * k)),
+        "in a circle": np.full(len(k), apart[: max(2, len(k) // 5)].max()),
+    }
+    styles = [(INK, "7 2.5"), (GREY, ""), (ORANGE, "2 2.5")]
+    lines = [Line(n, k, v, *style, width=1.4) for style, (n, v) in zip(styles, walks.items(), strict=True)]
+    lines.append(Line("measured", k, apart, BLUE, "", 2.4, marker="dot"))
+    sentence = (
+        f"Distance of the live weights from their mean over {len(k)} snapshots: {number(apart[-1])} at the end; "
+        + "; ".join(f"{name} {number(values[-1])}" for name, values in walks.items())
+    )
+    chart = Chart("Distance", lines, note="of the live weights from their running mean", height=200,
+                  x=Axis("snapshots in the mean", 1, max(2.0, float(k[-1])), whole=True),
+                  y=Axis(low=0, high=1.25 * float(apart.max()) or 1.0))  # fmt: skip
+    return draw(Sheet([chart], "distance of the live weights from their running mean", f"{sentence}."))
+
+
+def plot_line(at: Sequence[float], losses: Mapping[str, Sequence[float]], points: Mapping[float, str]) -> Picture:
+    """Draw losses along a straight line through two sets of weights: one chart a data set, over the same axis.
+
+    at (n,): places on the line. losses: {label: (n,)}. points: {place: name of the weights there}, such as 0 and 1.
+    """
+    at, charts, parts = np.asarray(at, dtype=np.float64), [], []
+    for (label, values), colour in zip(losses.items(), (ORANGE, BLUE, INK), strict=False):
+        values = np.asarray(values, dtype=np.float64)
+        low = int(values.argmin())
+        lines = [
+            Line("", at, values, colour, width=2.0, marker="dot"),
+            Line("lowest", at[[low]], values[[low]], INK, width=0, marker="diamond", note=number(values[low])),
+        ]
+        marks = [Mark(place, name) for place, name in points.items()]
+        charts.append(Chart(label, lines, marks=marks, height=150, x=Axis("place on the line")))
+        named = [f"{name} {number(float(np.interp(place, at, values)))}" for place, name in points.items()]
+        parts.append(f"{label}: {', '.join(named)}, lowest {number(values[low])} at {at[low]:g}")
+    name = "losses along the line through two sets of weights"
+    return draw(Sheet(charts, name, f"{'; '.join(parts)}.", columns=2, least=300, share="x"))
 
 
 def plot_valley(
@@ -107,10 +168,10 @@ def plot_valley(
     paths: Mapping[str, np.ndarray],
     points: Mapping[str, Sequence[float]] | None = None,
 ) -> Picture:
-    """Draw paths of two weights over the contours of their loss.
+    """Draw paths of two weights over the levels of their loss, each path as a thin line with small dots.
 
     loss: function of two arrays of equal shape. paths: {label: (steps, 2)}. points: {label: (2,)}, drawn as large
-    marks, such as the mean of a path.
+    marks with their loss, such as the mean of a path.
     """
     points = {label: np.asarray(point, dtype=np.float64) for label, point in (points or {}).items()}
     where = "({:.2g}, {:.2g})".format
@@ -118,35 +179,47 @@ def plot_valley(
     parts += [f"{label} at {where(*p)} with loss {float(loss(*p)):.2g}" for label, p in points.items()]
     seen = np.concatenate([*paths.values(), *(point[None] for point in points.values())])
     low, high = seen.min(axis=0), seen.max(axis=0)
-    pad = 0.12 * (high - low) + 1e-9
+    pad = np.array([0.06, 0.35]) * (high - low) + 1e-9
     low, high = low - pad, high + pad
-    styles = zip([(GREY, "dot"), (ORANGE, "square"), (BLUE, "diamond")], paths.items(), strict=False)
+    styles = zip([(GREY, 0.8), (ORANGE, 0.9), (BLUE, 0.9)], paths.items(), strict=False)
     lines = [
-        Line(label, *path.T, colour, "", 0.9, 0.7, marker=marker, note=f"{len(path)} steps")
-        for (colour, marker), (label, path) in styles
+        Line(label, *path.T, colour, "", 0.8, opacity, note=f"{len(path)} steps")
+        for (colour, opacity), (label, path) in styles
+    ]
+    styles = zip([(BLUE, "diamond"), (INK, "square"), (INK, "triangle")], points.items(), strict=False)
+    lines += [
+        Line(label, point[:1], point[1:], colour, width=0, marker=marker, note=f"loss {float(loss(*point)):.2g}")
+        for (colour, marker), (label, point) in styles
     ]
     axes = {"x": Axis("first weight", low[0], high[0]), "y": Axis(low=low[1], high=high[1])}
-    chart = Chart("Second weight", lines, note="by the first, in a long valley of the loss", **axes, height=330,
+    # Equal scales on both axes, so that a long valley looks long; 780 pixels is about the frame's width.
+    height = float(np.clip(780 * (high[1] - low[1]) / (high[0] - low[0]), 190, 420))
+    chart = Chart("Second weight", lines, note="by the first; the lighter, the lower the loss", **axes, height=height,
                   labels="above")  # fmt: skip
-    sheet = Sheet([chart], "a path of two weights over their loss", "; ".join(parts) + ".", width=660)
+    sheet = Sheet([chart], "a path of two weights over their loss", "; ".join(parts) + ".")
     figure = draw(sheet)
     [axes] = figure.axes
-    grid = np.meshgrid(*(np.linspace(a, b, 120) for a, b in zip(low, high, strict=True)))
-    height = loss(*grid)
-    levels = height.min() + (height.max() - height.min()) * np.linspace(0.002, 1, 14) ** 2.5
-    axes.contour(*grid, height, levels=np.unique(levels), colors="black", alpha=0.22, linewidths=0.8)
-    styles = zip([(BLUE, "*"), (ORANGE, "P"), (INK, "X")], points.items(), strict=False)
-    for (colour, marker), (label, point) in styles:
-        axes.plot(*point, marker, color=colour[0], markersize=14, markeredgecolor="white", label=label, zorder=5)
-    if points:
-        axes.legend(axes.lines[-len(points) :], list(points), fontsize=8, framealpha=0.8, edgecolor="none")
+    grid = np.meshgrid(*(np.linspace(a, b, 160) for a, b in zip(low, high, strict=True)))
+    floor = loss(*grid)
+    levels = np.unique(floor.min() + (floor.max() - floor.min()) * np.linspace(0, 1, 12) ** 2.5)
+    axes.contourf(*grid, floor, levels=levels, cmap="Blues", alpha=0.55, zorder=0)
+    axes.grid(False)
+    size = dict(zip(points, (16.0, 11.0, 12.0), strict=False))
+    for line in axes.lines:  # the means stand out from the path that they lie in
+        at = line.get_xydata()
+        for label, point in points.items():
+            if len(at) == 1 and np.allclose(at[0], point) and line.get_marker() not in ("None", "", None):
+                line.set(markersize=size[label], markeredgecolor="white", markeredgewidth=1.5, zorder=6)
     return figure
 
 
 def plot_toy_averages(
-    steps: np.ndarray, losses: Mapping[str, np.ndarray], distances: Mapping[str, np.ndarray]
+    steps: np.ndarray, losses: Mapping[str, np.ndarray], distances: Mapping[str, np.ndarray], *, note: str = ""
 ) -> Picture:
-    """Draw losses by step on a logarithmic axis, and below them distances: {label: (len(steps),)} each."""
+    """Draw losses by step on a logarithmic axis, and below them distances: {label: (len(steps),)} each.
+
+    note: what was averaged, such as "mean of 1,000 runs".
+    """
     parts = [f"{label}: loss {number(values[-1])} at the end" for label, values in losses.items()]
     parts += [f"{label}: distance {number(values[-1])} at the end" for label, values in distances.items()]
     styles = [(GREY, "", 1.0), (BLUE, "", 2.2), (ORANGE, "5 3", 1.8)]
@@ -156,7 +229,7 @@ def plot_toy_averages(
 
     x = Axis("optimizer step", 0, max(1.0, float(steps[-1])), whole=True)
     charts = [
-        Chart("Loss", lines(losses, styles), x=x, y=Axis(log=True), height=150),
+        Chart("Loss", lines(losses, styles), note=note, x=x, y=Axis(log=True), height=150),
         Chart("Distance", lines(distances, styles[1:]), note="from the live weights", x=x, y=Axis(low=0), height=120),
     ]
     return draw(Sheet(charts, "losses and distances by step of a toy", "; ".join(parts) + ".", share="x"))

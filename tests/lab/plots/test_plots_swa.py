@@ -61,10 +61,51 @@ def test_live_and_averaged_scores_and_their_distance_are_those_of_the_history():
     picture = plots.plot_averaging(history)
     scores, distance = charts_of(picture)
     line = line_of(distance, "live to averaged")
-    assert line.x.tolist() == [90, 99, 108] and line.y.tolist() == [9.5, 10.5, 11.5]
-    assert line_of(scores, "model").y.tolist() == [e["score"] for e in history.evals]
+    known = np.isfinite(line.y)
+    assert line.x[known].tolist() == [90, 99, 108] and line.y[known].tolist() == [9.5, 10.5, 11.5]
+    late = [e for e in history.evals if e["step"] >= 54]  # from an epoch before averaging starts, at 81
+    assert line_of(scores, "live").y.tolist() == [e["score"] for e in late] and scores.x.low == 54
+    averaged = line_of(scores, "averaged").y
+    assert averaged[np.isfinite(averaged)].tolist() == [e["swa_score"] for e in history.evals if "swa_score" in e]
     assert "12 evaluations, 3 of them with an average" in picture.sentence and "11.500 apart" in picture.sentence
     assert scores.title == "Validation RMSE" and picture.png() and problems(place(picture.sheet)) == []
+
+
+@pytest.mark.parametrize("kind", ["straight on", "at random", "in a circle"])
+def test_the_three_walks_are_those_of_walks_made_step_by_step(kind):
+    """The lines beside a measured distance, against walks whose means are taken directly."""
+    rng, k, s, walks = np.random.default_rng(0), 30, 0.3, 4000
+    if kind == "straight on":
+        steps = np.tile([s, 0.0], (1, k - 1, 1))
+    else:
+        angles = rng.uniform(0, 2 * np.pi, (walks, k - 1))
+        steps = s * np.stack([np.cos(angles), np.sin(angles)], axis=2)
+    path = np.concatenate([np.zeros((len(steps), 1, 2)), steps.cumsum(axis=1)], axis=1)
+    if kind == "in a circle":
+        turn = np.arange(k) * 2 * np.pi / 6
+        path = s * np.stack([np.cos(turn), np.sin(turn)], axis=1)[None]  # the hexagon's side is its radius
+    means = path.cumsum(axis=1) / np.arange(1, k + 1)[:, None]
+    apart = np.sqrt(np.square(path - means).sum(axis=2).mean(axis=0))
+    picture = plots.plot_drift(apart, s)
+    [chart] = charts_of(picture)
+    assert line_of(chart, "measured").y == pytest.approx(apart)
+    if kind == "in a circle":
+        assert line_of(chart, kind).y == pytest.approx(np.full(k, s), rel=0.15), "the radius"
+    else:
+        assert line_of(chart, kind).y == pytest.approx(apart, rel=0.05)
+    assert picture.png() and f"{kind} " in picture.sentence
+
+
+def test_losses_along_a_line_name_both_ends_and_the_lowest_place():
+    at = np.linspace(-1, 2, 7)
+    picture = plots.plot_line(
+        at, {"Training loss": at**2, "Validation loss": (at - 1) ** 2}, {0: "live", 1: "averaged"}
+    )
+    train, validation = charts_of(picture)
+    assert [mark.label for mark in train.marks] == ["live", "averaged"]
+    assert (line_of(train, "lowest").x, line_of(validation, "lowest").x) == (0, 1)
+    assert "Training loss: live 0, averaged 1, lowest 0 at 0; Validation loss: live 1, averaged 0" in picture.sentence
+    assert picture.png() and problems(place(picture.sheet)) == []
 
 
 def test_a_history_without_an_average_or_without_evaluations_can_be_drawn():
@@ -78,11 +119,13 @@ def test_the_valley_shows_paths_and_points():
     picture = plots.plot_valley(
         lambda a, b: a**2 + 10 * b**2, {"SGD": path}, {"mean": path.mean(axis=0), "start": (2, 1)}
     )
-    line = line_of(charts_of(picture)[0], "SGD")
+    [chart] = charts_of(picture)
+    line = line_of(chart, "SGD")
     np.testing.assert_array_equal(np.column_stack([line.x, line.y]), path)
     [axes] = picture.axes
-    [mean] = [line.get_xydata()[0] for line in axes.lines if line.get_label() == "mean"]
-    assert mean == pytest.approx(path.mean(axis=0)) and len(axes.collections[0].levels) > 5, "points and contours"
+    mean = line_of(chart, "mean")
+    assert (mean.x[0], mean.y[0]) == pytest.approx(path.mean(axis=0)) and mean.note == "loss 1.6"
+    assert len(axes.collections[0].levels) > 5, "levels of the loss"
     assert "SGD: 3 steps from (2, 1) to (0.5, 0.5)" in picture.sentence
     assert "start at (2, 1) with loss 14" in picture.sentence and picture.png()
 
@@ -90,7 +133,7 @@ def test_the_valley_shows_paths_and_points():
 def test_toy_losses_and_distances():
     steps = np.arange(5)
     picture = plots.plot_toy_averages(
-        steps, {"live": 1.0 / (1 + steps), "mean": 0.5 / (1 + steps)}, {"mean": np.sqrt(steps)}
+        steps, {"live": 1.0 / (1 + steps), "mean": 0.5 / (1 + steps)}, {"mean": np.sqrt(steps)}, note="of one walk"
     )
     loss, distance = charts_of(picture)
     assert loss.y.log and {line.label for line in loss.lines} == {"live", "mean"}
