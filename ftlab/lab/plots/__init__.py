@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_toy_averages",
             "plot_valley",
         ],
+        "transformer": ["plot_transformer"],
         "warmup": ["gallery_sheet", "plot_first_steps", "plot_gallery", "plot_warmup", "warmup_sheet"],
         "your_task": ["describe_plan", "plan_sheet"],
     },
