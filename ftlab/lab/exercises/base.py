@@ -49,3 +49,11 @@ def function(name: str, answer: Any) -> Callable:
     if not callable(answer):
         raise ExerciseError(f"{name}: wants a function, got {type(answer).__name__}")
     return answer
+
+
+def run(name: str, answer: Any) -> Any:
+    """Return the answer if it is a run with an evaluation. Raises ExerciseError for anything else."""
+    history = getattr(answer, "history", None)
+    if getattr(history, "best", None) is None or not hasattr(answer, "recipe"):
+        raise ExerciseError(f"{name}: wants a run, such as bench.train() returns, got {type(answer).__name__}")
+    return answer
