@@ -76,13 +76,15 @@ def two_classes(losses, score):
 
 
 NEUTRAL, AVERAGING = Recipe(epochs=3), Recipe(epochs=3, swa_start=1)
+HIGH = Recipe(epochs=3, lr=1e-3)
 RIGHT = {
     "04.a": (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.26)),
     "05.a": ended(AVERAGING, 0.2, 0.23),
     "01.1": 56,
     "01.2": lambda lengths: 1 - lengths.mean() / lengths.max(),
     "01.3": Recipe(lr=5e-5, schedule="cosine", epochs=5),
-    "02.1": 0.1 ** (1 / 12),
+    "02.a": (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.27)),
+    "02.1": Recipe(group_lrs=(0, 0, 2e-4)),
     "02.2": lambda groups: [
         {
             "params": [p for g in groups if (g["lr"], g["weight_decay"]) == key for p in g["params"]],
@@ -92,6 +94,7 @@ RIGHT = {
         for key in {(g["lr"], g["weight_decay"]) for g in groups}
     ],
     "02.3": Recipe(lr=0.75e-3, head_lr=1e-3, layer_decay=0.75),
+    "03.a": (ended(HIGH, 0.2), ended(HIGH.but(warmup=0.2), 0.19)),
     "03.1": 5,
     "03.2": lambda step, total, warmup, decay: min(
         1.0, step / warmup if warmup else 1.0, (total - step) / decay if decay else 1.0
@@ -151,7 +154,21 @@ WRONG = {
         Recipe(epochs=5, lr=5e-5),
         Recipe(epochs=5, schedule="cosine"),
     ],
-    "02.1": [0.9, 0.1 ** (1 / 11), 0.1, 0, 1.2, -1],
+    "02.a": [
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.25)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1, lr=1e-6), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, group_lrs=(1e-4, 1e-4)), 0.3)),
+        (ended(Recipe(epochs=3, layer_decay=0.9), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), make_run(Recipe(epochs=3, layer_decay=0.1), steps_per_epoch=4)),
+    ],
+    "02.1": [
+        Recipe(),
+        Recipe(layer_decay=0.0),
+        Recipe(group_lrs=(0, 2e-4)),
+        Recipe(group_lrs=(0, 0, 1e-4), head_lr=2e-4),
+        Recipe(group_lrs=(0, 0, 2e-4), head_lr=1e-3),
+    ],
     "02.2": [
         lambda groups: groups,
         lambda groups: [{**groups[0], "params": [p for g in groups for p in g["params"]]}],
@@ -164,6 +181,14 @@ WRONG = {
         Recipe(lr=1e-3, layer_decay=0.75),
         Recipe(lr=0.75e-3, layer_decay=0.75),
         Recipe(lr=1e-3, head_lr=1e-3, layer_decay=0.75),
+    ],
+    "03.a": [
+        (ended(HIGH, 0.27), ended(HIGH.but(warmup=0.2), 0.2)),
+        (ended(HIGH, 0.2), ended(HIGH.but(warmup=0.2, lr=2e-3), 0.2)),
+        (ended(HIGH, 0.2), ended(HIGH, 0.2)),
+        (ended(HIGH.but(warmup=0.1), 0.2), ended(HIGH.but(warmup=0.2), 0.2)),
+        (ended(HIGH.but(lr=2e-4), 0.2), ended(HIGH.but(lr=2e-4, warmup=0.2), 0.2)),
+        (ended(HIGH, 0.2), make_run(HIGH.but(warmup=0.2), steps_per_epoch=4)),
     ],
     "03.1": [4, 4.2, 9, 14],
     "03.2": [
@@ -304,11 +329,11 @@ WRONG = {
 }
 WRONG_KIND = {
     "04.a": make_run(NEUTRAL), "05.a": Recipe(swa_start=1),
-    "01.1": "many", "01.2": 3, "01.3": "cosine", "02.1": "ninety", "02.2": 28, "02.3": 0.75,
+    "01.1": "many", "01.2": 3, "01.3": "cosine", "02.a": make_run(), "02.1": "ninety", "02.2": 28, "02.3": 0.75,
     "04.1": "many", "04.2": 3, "04.3": 3, "06.1": "many", "06.2": 3, "06.3": "ten",
     "07.1": "few", "07.2": 0.05, "07.3": [[0.1]],
     "05.1": 13.5, "05.2": 284, "05.3": {"swa_start": 4},
-    "03.1": "few", "03.2": 0.5, "03.3": "large",
+    "03.a": (3, 4), "03.1": "few", "03.2": 0.5, "03.3": "large",
     "09.a": make_run(), "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
     "08.a": 0.5, "08.b": make_run(), "08.1": 8, "08.2": 3, "08.3": 8e-4,
     "10.1": 32, "10.2": 0.5, "10.3": {"step": 1},

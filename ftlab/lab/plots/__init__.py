@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "diagnose": ["curves_sheet", "plot_cases", "plot_curves", "plot_recognised"],
         "frequent_eval": ["plot_choices", "plot_looks", "plot_luck", "plot_optimism"],
         "hyperparameters": ["describe_memory", "memory_lines", "memory_sheet", "plot_gradient_noise", "plot_memory"],
-        "llrd": ["describe_layer_rates", "layer_rates_sheet"],
+        "llrd": ["describe_layer_rates", "layer_rates_sheet", "plot_moved"],
         "lr_finder": ["describe_lr_finder", "plot_lr_finder", "plot_rate_grid", "range_sheet"],
         "paired": ["plot_paired"],
         "reinit": ["before_after_sheet", "plot_weights"],
