@@ -42,9 +42,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 # Loopback with a token. Without a display JupyterLab prints its address instead of opening a browser.
 DISPLAYED := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
-lab: $(STAMP) ## open JupyterLab at notebook 01 (no display: serve and print the address)
+lab: $(STAMP) ## open JupyterLab at 00_start_here (no display: serve and print the address)
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=notebooks \
-	  --LabApp.default_url=/lab/tree/01_baseline.ipynb $(if $(DISPLAYED),,--no-browser) \
+	  --LabApp.default_url=/lab/tree/00_start_here.ipynb $(if $(DISPLAYED),,--no-browser) \
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Offline, and apart from the user's own settings. As many processes as cores, each on one thread, since the models are

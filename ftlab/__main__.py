@@ -124,7 +124,9 @@ def study_command(args: argparse.Namespace) -> int:
 
     if args.max_cells is not None and args.max_cells < 0:
         raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
-    data = load_data(args.data, text=args.text, target=args.target, task=args.task)
+    planned = _planned_cells(args) if args.plan else None
+    name = args.data if planned is None else args.plan.split()[0]
+    data = load_data(name, text=args.text, target=args.target, task=args.task)
     folds = _counts("--folds", args.folds or ["1" if args.search else "5"])
     if args.search:
         space = dict(_field_values(text) for text in args.search)
@@ -137,13 +139,13 @@ def study_command(args: argparse.Namespace) -> int:
             print(f"best mean validation score (selected on) {found.score:.4f}: {found.recipe}")
         return 0
     study = Study(
-        _named_recipes(args.recipes, base),
+        planned or _named_recipes(args.recipes, base),
         data,
         folds=folds,
         seeds=_counts("--seeds", args.seeds),
         n_train=[None if text == "all" else _whole("--n_train", text) for text in args.n_train],
         storage=args.storage,
-        name=args.name or "study",
+        name=args.name or args.plan or "study",
         out=args.out,
         test_looks=args.test_looks,
     )
@@ -155,6 +157,20 @@ def study_command(args: argparse.Namespace) -> int:
     else:
         progress = study.run(max_cells=args.max_cells, report=say)
     return 1 if progress.left and args.max_cells is None else 0
+
+
+def _planned_cells(args: argparse.Namespace) -> list[Any]:
+    """Read what the tuning of the plan has chosen, and return the cells of the study asked for."""
+    from ftlab.study.plan import confirming
+
+    try:
+        frozen = json.loads(Path(args.frozen).read_text(encoding="utf-8"))
+        return confirming(args.plan, frozen)
+    except FtlabError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"--frozen: {args.frozen} holds no choices of the plan ({why})") from None
 
 
 def _work_side_by_side(args: argparse.Namespace) -> None:
@@ -334,6 +350,10 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, default=1,
         help="processes on this machine, of one thread each unless OMP_NUM_THREADS is set (default: 1)",
     )  # fmt: skip
+    study.add_argument("--plan", metavar="STUDY", help="a study of data/results/PLAN.md, such as 'passages 200'")
+    study.add_argument(
+        "--frozen", default="data/results/frozen.json", help="what the plan's tuning chose (default: that file)"
+    )
     study.add_argument("--search", nargs="+", metavar="FIELD=VALUES", help="search in place of a comparison")
     study.add_argument("--trials", type=int, default=20, help="trials of a search (default: 20)")
 

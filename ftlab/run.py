@@ -44,7 +44,7 @@ class Run:
     """The outcome of fine-tuning with one recipe on one fold.
 
     status: "completed", "early_stopped" (patience ran out), "interrupted" (by the reader) or "diverged" (the loss or
-    the gradient was no longer a finite number). best_score: the best score on the validation part, the one that was
+    the gradient was no longer a finite number). best_score: the best score on the validation set, the one that was
     selected on, so it flatters. test_score: score of that best checkpoint on the test set, measured once.
     swa_score: score of the averaged weights on the test set. A score that was not measured is None.
     targets, predictions: of the test set, by the model that `predict` uses. test_set: what `score_test` needs, in

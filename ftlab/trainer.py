@@ -301,7 +301,7 @@ class Job:
         )
 
     def evaluate(self, done: int) -> float:
-        """Score the validation part, and the averaged weights as themselves; keep the weights if they are the best."""
+        """Score the validation set, and the averaged weights as themselves; keep the weights if they are the best."""
         began = time.perf_counter()
         rows, task = self.split.validation, self.data.task
         result = scores(task, self.predict(self.bare_model, rows), self.data.targets[rows])
@@ -347,7 +347,7 @@ class Job:
             getattr(callback, event)(*arguments)
 
     def dismiss_callbacks(self, run: Run | None) -> None:
-        """Tell every callback the end, and let go of it: through `predict` it would keep model and optimizer alive."""
+        """Tell every callback the end, and release it: through `predict` it would keep model and optimizer alive."""
         try:
             self.notify("on_train_end", run)
         finally:

@@ -22,7 +22,7 @@ def main() -> None:
     if os.environ.get("FTLAB_PRESET"):
         sys.exit("FTLAB_PRESET is set; records come from real runs only. Unset it and try again")
     RECORDS.parent.mkdir(parents=True, exist_ok=True)
-    done = {(patient.case, patient.seed) for patient in clinic.load(RECORDS)} if RECORDS.exists() else set()
+    done = {(run.case, run.seed) for run in clinic.load(RECORDS)} if RECORDS.exists() else set()
     plan = [(name, seed) for name in clinic.CASES for seed in range(3)]
     plan += [(name, seed) for seed, name in enumerate(clinic.HEALTHY)]
     for name, seed in plan:

@@ -47,7 +47,10 @@ def source_fingerprint(notebook: NotebookNode) -> str:
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy fit to be stored: no widget state, no widget view beside a PNG, no times."""
+    """Return a copy fit to be stored: no widget state, no widget view beside a PNG, no times, text in one piece.
+
+    A busy machine delivers what a cell prints in several pieces.
+    """
     notebook = nbformat.from_dict(notebook)
     kept = {name: notebook.metadata[name] for name in ("kernelspec", "ftlab") if name in notebook.metadata}
     notebook.metadata = nbformat.from_dict({**kept, "language_info": {"name": "python"}})
@@ -63,6 +66,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             # A display that was emptied at the end of a cell, such as the Stop button's, leaves nothing to keep; nor do
             # a bench's widgets, whose picture is the display after them.
             if output.output_type in ("display_data", "execute_result") and not any(data.values()):
+                continue
+            if outputs and output.output_type == "stream" and outputs[-1].get("name") == output.name:
+                outputs[-1].text += output.text
                 continue
             output.pop("execution_count", None) if output.output_type != "execute_result" else None
             outputs.append(output)

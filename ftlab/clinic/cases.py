@@ -1,4 +1,4 @@
-"""The convergence clinic: ten ways to break a short run, healthy ones to compare with, and their kept records.
+"""The convergence clinic: eleven ways to break a short run, healthy ones to compare with, and their kept records.
 
 Every case is one change, in the recipe or in the data, to the same short fine-tuning of a few passages. The records in
 data/results/clinic.jsonl were made from these cases by tools/clinic_runs.py.
@@ -60,9 +60,14 @@ def two_classes(seed: int, share: float = 0.5) -> Data:
     return load_data(frame[["excerpt", "label"]], text="excerpt", target="label", task="classification", seed=seed)
 
 
+def rare_class(seed: int) -> Data:
+    """Ask whether a passage is among the hardest 8 %; every fold has its share of both classes."""
+    return two_classes(seed, share=0.08)
+
+
 def rare_class_in_file_order(seed: int) -> Data:
     """Cut a file that is sorted by class into folds as it lies: one class of 8 % falls into a single fold."""
-    data = two_classes(seed, share=0.08)
+    data = rare_class(seed)
     folds = np.arange(len(data)) * data.num_folds // len(data)
     return dataclasses.replace(data, folds=folds, fingerprint=f"{data.fingerprint} in file order")
 
@@ -88,13 +93,15 @@ class Case:
     """One way to break the run, or to leave it healthy.
 
     changes: fields of the recipe. data: seed -> Data. complaint: what its owner says. illness: the first finding that
-    `diagnose` should have; None for a healthy run.
+    `diagnose` should have; None for a healthy run. repaired: the data without their fault; the same where they have
+    none.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     data: Callable[[int], Data] = passages
     complaint: str = ""
     illness: str | None = None
+    repaired: Callable[[int], Data] = passages
 
     def recipe(self, seed: int = 0) -> Recipe:
         """Return the case's recipe."""
@@ -149,12 +156,20 @@ CASES: Mapping[str, Case] = {
         rare_class_in_file_order,
         complaint="Two classes, accuracy 1.00 at every evaluation. Then the test set.",
         illness="collapsed predictions",
+        repaired=rare_class,
     ),
     "padding attended to": Case(
         {"head": "mean", "max_length": 112},
         padded_to_evaluate,
         complaint="The curves are fine. In use, every prediction lies near the middle.",
         illness="label noise or bug",
+    ),
+    "too many epochs": Case(
+        {"epochs": 8, "eval_every": None},
+        two_classes,
+        complaint="I let it train until the training loss was 0. It is surer than ever, and it is not better.",
+        illness="overfitting",
+        repaired=two_classes,
     ),
 }
 """The broken runs."""
@@ -195,11 +210,11 @@ def find(name: str) -> Case:
 
 
 @dataclass(frozen=True)
-class Patient:
+class KeptRun:
     """The kept record of a run: what `diagnose` reads of a run, without the model.
 
-    illness: the first finding that `diagnose` should have; None for a healthy run. targets, predictions: of the test
-    set; None where they were not kept.
+    illness: the first finding that `diagnose` should have; None for a healthy run. targets, predictions: of the set
+    `scored`; None where they were not kept.
     """
 
     case: str
@@ -211,6 +226,7 @@ class Patient:
     predictions: np.ndarray | None = None
     illness: str | None = None
     complaint: str = ""
+    scored: str = "test"
 
 
 def to_line(name: str, run: Run) -> str:
@@ -236,37 +252,37 @@ def to_line(name: str, run: Run) -> str:
     return json.dumps(values)
 
 
-def load(path: str | Path) -> list[Patient]:
+def load(path: str | Path) -> list[KeptRun]:
     """Read the records of a file written line by line with `to_line`. Raises CheckpointError naming a damaged line."""
-    return _read_lines(path, _patient)
+    return _read_lines(path, _kept)
 
 
-def load_study(path: str | Path) -> list[Patient]:
-    """Read the runs of the study behind notebook 07 as healthy patients, without their predictions.
+def load_study(path: str | Path) -> list[KeptRun]:
+    """Read the runs of the study behind notebook 07 as healthy runs, without their predictions.
 
     Raises CheckpointError naming a damaged line.
     """
     return _read_lines(path, _from_study)
 
 
-def _read_lines(path: str | Path, read: Callable[[dict[str, Any]], Patient]) -> list[Patient]:
+def _read_lines(path: str | Path, read: Callable[[dict[str, Any]], KeptRun]) -> list[KeptRun]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from None
-    patients = []
+    runs = []
     for i, line in enumerate(lines, start=1):
         try:
-            patients.append(read(json.loads(line)))
+            runs.append(read(json.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path}, line {i}: not the record of a run ({error!r})") from None
-    return patients
+    return runs
 
 
-def _patient(values: dict[str, Any]) -> Patient:
+def _kept(values: dict[str, Any]) -> KeptRun:
     case = find(values["case"])
     recipe = BASE.but(**values["recipe"], seed=values["seed"])
-    return Patient(
+    return KeptRun(
         case=values["case"],
         seed=values["seed"],
         recipe=recipe,
@@ -279,7 +295,7 @@ def _patient(values: dict[str, Any]) -> Patient:
     )
 
 
-def _from_study(values: dict[str, Any]) -> Patient:
+def _from_study(values: dict[str, Any]) -> KeptRun:
     recipe = recipe_of(values).but(seed=values["seed"])
     per_epoch = len(values["loss"]) // recipe.epochs
     evals = [
@@ -288,7 +304,7 @@ def _from_study(values: dict[str, Any]) -> Patient:
         for e in values["evals"]
     ]
     history = _history({**values, "metric": "rmse", "steps_per_epoch": per_epoch}, recipe, evals)
-    return Patient(f"{values['name']}, fold {values['fold']}", values["seed"], recipe, values["status"], history)
+    return KeptRun(f"{values['name']}, fold {values['fold']}", values["seed"], recipe, values["status"], history)
 
 
 def _history(values: dict[str, Any], recipe: Recipe, evals: list[dict[str, Any]]) -> History:

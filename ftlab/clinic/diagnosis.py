@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.checks import number
+from ftlab.checks import number, real
 from ftlab.clinic.record import Record, read_record
 from ftlab.errors import RecipeError
 from ftlab.recipe import Recipe
@@ -51,6 +51,7 @@ RESTLESS = 0.95  # mean change from step to step as a share of the loss; batches
 UNMOVED = 0.03  # spread of the validation losses as a share of them
 LEARNED = 0.6  # share of chance below which a loss shows that something was learned
 NO_BETTER = 0.85  # share of chance above which it shows that nothing was
+BY_HEART = 0.02  # share of chance below which the training set is known by heart
 STUCK = 0.93  # share of the first evaluation above which later ones have not fallen
 EARLY = 20  # updates before which an evaluation comes too early for much to have been learned
 SHRUNK = 1.4  # slope of targets on predictions beyond which these are too small
@@ -133,23 +134,26 @@ def _table_rows(cells: Sequence[str | Sequence[str]], widths: Sequence[int]) -> 
     ]
 
 
-def diagnose(record: Any, recipe: Recipe | None = None) -> Findings:
+def diagnose(record: Any, recipe: Recipe | None = None, *, chance: float | None = None) -> Findings:
     """Name what went wrong in a run, with the evidence (numbers and steps) and the remedies in order.
 
     record: a Run; a History; or what `transformers.Trainer` logged: its `trainer_state.json` (path, or the folder that
     holds it), the dictionary in it, or `trainer.state.log_history`. recipe: how the run was made, where the record
     does not say (a Run does). The more is known the more can be seen: without a recipe neither the batch size nor the
-    number of examples, without predictions neither collapse nor shrinkage. Several validation sets, as Trainer logs
-    those of a dictionary, are judged one at a time.
+    number of examples, without predictions neither collapse nor shrinkage. chance: the loss of a model that has
+    learned nothing (the variance of the targets, the entropy of the classes), where the record does not hold the
+    targets; without it the level at which the training loss began. Several validation sets, as Trainer logs those of a
+    dictionary, are judged one at a time.
 
     Returns Findings: empty for a run that nothing speaks against, with notes on what was not read; "nothing to see yet"
     for fewer than three losses and three evaluations. A run that has not come halfway is only searched for what cannot
     get better by itself. Raises CheckpointError for a record that cannot be read, RecipeError for a recipe that is not
-    a Recipe.
+    a Recipe or a chance that is no loss.
     """
     if recipe is not None and not isinstance(recipe, Recipe):
         raise RecipeError(f"recipe: {type(recipe).__name__} is not a Recipe; make one with ft.Recipe(...) or give none")
-    records = read_record(record, recipe)
+    chance = real("chance", chance, above=True, optional=True)
+    records = [replace(seen, known_chance=chance) for seen in read_record(record, recipe)]
     found: dict[str, Finding] = {}
     notes: dict[str, None] = {}  # in order, each once
     for seen in records:
@@ -295,6 +299,10 @@ def _exploding(seen: Record) -> Finding | None:
     usual = f"{number(first)} at first, median {number(middle)}"
     evidence = [f"step {step[i]:g}: gradient norm {number(norm[i])}; {usual}"]
     clipped = seen.recipe is not None and seen.recipe.max_grad_norm is not None
+    if clipped and seen.final < BY_HEART:
+        return (
+            None  # what is known by heart has tiny gradients, beside which the last long ones stand out; and were cut
+        )
     if clipped:
         evidence.append(f"clipped to {seen.recipe.max_grad_norm:g}: its length did no harm, its direction may have")
     remedies = [
@@ -376,7 +384,7 @@ def _collapsed(seen: Record) -> Finding | None:
     if seen.measured and seen.classes:
         names, counts = np.unique(seen.predictions, return_counts=True)
         if len(names) == 1 and len(np.unique(seen.targets)) > 1:
-            evidence.append(f"all {counts[0]} test texts are given the same class")
+            evidence.append(f"all {counts[0]} {seen.scored} texts are given the same class")
     elif seen.measured:
         if np.std(seen.predictions) < FLAT * np.std(seen.targets) and not _unmoved(seen):
             evidence.append(_spreads(seen))
@@ -425,7 +433,8 @@ def _too_slow(seen: Record) -> Finding | None:
     if seen.final < 0.4 or seen.best_validation < LEARNED or not (_unmoved(seen) or _creeps(seen)):
         return None
     recipe, steps = seen.recipe, seen.eval_step[np.isfinite(seen.eval_loss)]
-    if not seen.measured and steps[0] > EARLY and seen.validation[0] < NO_BETTER * seen.chance:  # learned before that
+    learned_before = seen.validation[0] < NO_BETTER * seen.chance
+    if not seen.chance_known and steps[0] > EARLY and learned_before:
         return None
     evidence = [
         f"validation loss {number(seen.validation[0])} after step {steps[0]:g}, {number(seen.validation[-1])} after "
@@ -592,7 +601,7 @@ def _no_better(seen: Record) -> bool:
     Without targets chance is uncertain, and the first evaluation may come when much has been learned. So between
     LEARNED and NO_BETTER of it, losses that do not fall say something only where the first one was EARLY.
     """
-    if seen.measured:
+    if seen.chance_known:
         return seen.best_validation > NO_BETTER
     if not seen.starts_at_chance or len(seen.validation) < 2 or seen.validation.min() <= STUCK * seen.validation[0]:
         return False
@@ -606,7 +615,7 @@ def _equal_odds(seen: Record) -> int | None:
     Only where no targets tell more. Losses of another kind may lie there by chance, so they must all lie close, and all
     the closer where no accuracy or F1 says that there are classes.
     """
-    if seen.measured or len(seen.loss) < FEWEST_STEPS:
+    if seen.chance_known or len(seen.loss) < FEWEST_STEPS:
         return None
     classes = max(2, round(math.exp(min(float(seen.loss.mean()), 4.0))))
     thirds = [third.mean() for third in np.array_split(seen.loss, 3)]
@@ -646,7 +655,7 @@ def _norms(seen: Record) -> tuple[float, float]:
 
 def _spreads(seen: Record) -> str:
     spread, expected = float(np.std(seen.predictions)), float(np.std(seen.targets))
-    return f"test set: predictions have standard deviation {number(spread)}, targets {number(expected)}"
+    return f"{seen.scored} set: predictions have standard deviation {number(spread)}, targets {number(expected)}"
 
 
 def _is_few(seen: Record) -> bool:

@@ -30,8 +30,10 @@ class Record:
     loss or a norm was logged that is no finite number. eval_* (E,): NaN where not measured; dataset names the set where
     there are several. steps_per_loss: updates that one loss is the mean of; counted: it is not known, the losses are
     only counted. batch: examples behind one loss, or None. examples: about how many there are to train on, or None.
-    chance: loss of the mean predictor, from the targets if `measured`, else the level at which the training loss began.
-    notes: what the record lacks or how it was read, for the reader to know.
+    chance: loss of the mean predictor: known_chance if given, from the targets if `measured`, else the level at which
+    the training loss began.
+    scored: the set that targets and predictions are of. notes: what the record lacks or how it was read, for the
+    reader to know.
     """
 
     step: np.ndarray
@@ -53,8 +55,10 @@ class Record:
     described: str
     counted: bool = False
     dataset: str = ""
+    known_chance: float | None = None
     targets: np.ndarray | None = None
     predictions: np.ndarray | None = None
+    scored: str = "test"
     classes: bool = False
     batch: int | None = None
     examples: int | None = None
@@ -71,17 +75,24 @@ class Record:
         return self.targets is not None and len(self.targets) > 1
 
     @property
+    def chance_known(self) -> bool:
+        """Whether the loss of a model that has learned nothing was given or follows from the targets."""
+        return self.known_chance is not None or self.measured
+
+    @property
     def starts_at_chance(self) -> bool:
         """Whether the chance level is known: from the targets, or from losses that were logged before much was learned.
 
         The mean over the first tenth of a run, or over more, is no longer the loss of a model that knows nothing.
         """
         every_step = self.steps_per_loss == 1 and not self.counted and len(self.loss) > 0
-        return self.measured or every_step or len(self.loss) >= 10
+        return self.chance_known or every_step or len(self.loss) >= 10
 
     @property
     def chance(self) -> float:
         """Loss of a model that has learned nothing."""
+        if self.known_chance is not None:
+            return self.known_chance
         if self.measured and self.classes:
             shares = np.unique(self.targets, return_counts=True)[1] / len(self.targets)
             return float(-(shares * np.log(shares)).sum()) or math.log(2)
@@ -100,7 +111,8 @@ class Record:
     @property
     def yardstick(self) -> str:
         """What to call chance in a sentence."""
-        what = ("the classes' shares give" if self.classes else "the mean predictor's") if self.measured else "at first"
+        what = "the classes' shares give" if self.classes else "the mean predictor's"
+        what = what if self.chance_known else "at first"
         return f"{number(self.chance)} {what}"
 
     @property
@@ -158,6 +170,7 @@ def read_record(record: Any, recipe: Recipe | None) -> list[Record]:
             status=getattr(record, "status", None),
             targets=getattr(record, "targets", None),
             predictions=getattr(record, "predictions", None),
+            scored=getattr(record, "scored", "test"),
         )
         return [run]
     state = getattr(record, "state", record)  # a Trainer holds its log there
@@ -189,6 +202,7 @@ def _from_history(
     status: str | None = None,
     targets: np.ndarray | None = None,
     predictions: np.ndarray | None = None,
+    scored: str = "test",
 ) -> Record:
     batch = None if recipe is None else recipe.batch_size * recipe.gradient_accumulation_steps
     known = targets is not None and predictions is not None
@@ -213,6 +227,7 @@ def _from_history(
         described=f"{len(history)} of {history.total_steps} steps{_with([_count(len(history.evals), 'evaluation')])}",
         targets=np.asarray(targets) if known else None,
         predictions=np.asarray(predictions) if known else None,
+        scored=scored,
         classes=history.metric == "macro_f1",
         batch=batch,
         examples=None if batch is None else batch * history.steps_per_epoch,

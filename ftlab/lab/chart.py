@@ -129,7 +129,8 @@ class Chart:
     """One frame: what stands in it, its axes and its texts.
 
     title: says what the y axis shows, or the lengths of the bars; `note` follows it in quiet type. playhead: a bold
-    vertical line at the step that a run has reached. labels: where the lines' labels stand, at the height of each
+    vertical line at the step that a run has reached. own_x: its x axis is another than the one that the sheet's charts
+    share. labels: where the lines' labels stand, at the height of each
     line's "end" or of its "peak", or "above" the frame. height: of the frame in pixels (default: by the number of
     rows). empty: what the frame says while there is nothing to draw. sentence: what a screen reader says.
     """
@@ -146,6 +147,7 @@ class Chart:
     height: float | None = None
     empty: str = "nothing to draw yet"
     sentence: str = ""
+    own_x: bool = False
 
 
 @dataclass(frozen=True)

@@ -178,10 +178,11 @@ def _data_ends(chart: Chart, side: str) -> tuple[float, float] | None:
 def _ends(sheet: Sheet, side: str) -> list[tuple[float, float] | None]:
     """Find the ends of one axis of every chart; the union of all if they share it."""
     found = [_data_ends(chart, side) for chart in sheet.charts]
-    known = [ends for ends in found if ends is not None]
-    if side in sheet.share and known:
+    shared = [side in sheet.share and not (side == "x" and chart.own_x) for chart in sheet.charts]
+    known = [ends for ends, common in zip(found, shared, strict=True) if common and ends is not None]
+    if known:
         union = (min(low for low, _ in known), max(high for _, high in known))
-        return [ends and union for ends in found]
+        return [ends and union if common else ends for ends, common in zip(found, shared, strict=True)]
     return found
 
 
@@ -198,7 +199,8 @@ def place(picture: Chart | Sheet, width: float | None = None) -> Layout:
     x_ends, y_ends = _ends(sheet, "x"), _ends(sheet, "y")
     sketches = []
     for i, chart in enumerate(sheet.charts):
-        below = "x" not in sheet.share or i + columns >= len(sheet.charts)  # the x axis is labelled here
+        last = i + columns >= len(sheet.charts) or sheet.charts[i + columns].own_x
+        below = "x" not in sheet.share or chart.own_x or last  # the x axis is labelled here
         beside = "y" not in sheet.share or i % columns == 0
         sketches.append(_Sketch(chart, cell, x_ends[i], y_ends[i], below, beside))
     # Frames that stand on top of each other line up, and all are equally wide.

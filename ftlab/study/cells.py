@@ -135,7 +135,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "validation": (_is_number, "a number or null"),
     "test": (_is_number, "a number or null"),
     "swa_test": (_is_number, "a number or null"),
-    "evals": (_are_looks, "a list of looks with step and validation"),
+    "evals": (_are_looks, "a list of evaluations with step and validation"),
     "loss": (lambda v: isinstance(v, list), "a list of numbers"),
     "seconds": (_is_number, "a number or null"),
     "load_before": (_is_number, "a number or null"),
@@ -179,7 +179,7 @@ def _checked(where: str, values: Any) -> dict[str, Any]:
         if name not in row:
             raise DataError(f"{where}: field {name!r} is missing; delete the cell, it is trained again")
         if not is_right(row[name]):
-            raise DataError(f"{where}: field {name!r} is {row[name]!r}; wanted: {kind}")
+            raise DataError(f"{where}: field {name!r} is {row[name]!r}; expected: {kind}")
     kept = "changes" if row["recipe"] is None else "recipe"  # the first edition kept what differed from its defaults
     try:
         row["recipe"] = recipe_of(row).but(seed=row["seed"])

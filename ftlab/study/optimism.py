@@ -46,18 +46,18 @@ def expected_minimum(looks: int | Sequence[int] | np.ndarray) -> np.ndarray:
 def simulate_looks(
     quality: Sequence[float] | np.ndarray, *, noise: float, correlation: float = 0.0, runs: int = 2000, seed: int = 0
 ) -> np.ndarray:
-    """Draw the validation scores (runs, k) that k looks of known true quality would show.
+    """Draw the validation scores (runs, k) that k evaluations of known true quality would show.
 
     score_i = quality_i + noise (sqrt(c) shared + sqrt(1 - c) own_i), with `shared` and `own_i` standard normal.
 
-    quality: (k,) scores on an endless validation part. noise: standard error of one look, as from `rmse_noise`.
-    correlation: c in [0, 1], the share of its variance that is common to all looks of a run, which see the same texts:
-    it moves all of a run's scores alike, and so cannot change which is best. A pure function of its arguments; further
-    looks leave the draws of the first ones as they are. Raises RecipeError for a number out of range.
+    quality: (k,) scores on an endless validation set. noise: standard error of one evaluation, as from `rmse_noise`.
+    correlation: c in [0, 1], the share of its variance that is common to all evaluations of a run, which see the same
+    texts: it moves all of a run's scores alike, and so cannot change which is best. A pure function of its arguments;
+    further evaluations leave the draws of the first ones as they are. Raises RecipeError for a number out of range.
     """
     quality = np.asarray(quality, dtype=np.float64)
     if quality.ndim != 1 or not len(quality):
-        raise RecipeError(f"quality has shape {quality.shape}; give one number a look, and one look at least")
+        raise RecipeError(f"quality has shape {quality.shape}; give one number an evaluation, and one at least")
     real("noise", noise)
     real("correlation", correlation, 0, 1)
     whole("runs", runs, 1)
@@ -67,10 +67,10 @@ def simulate_looks(
 
 
 def kept_looks(scores: np.ndarray, patience: int | None = None) -> np.ndarray:
-    """Tell which look would be the one kept after each look: the best so far, as `BestScore` follows it.
+    """Tell which evaluation would be the one kept after each: the best so far, as `BestScore` follows it.
 
-    scores: (..., k), lower is better. Returns the looks' numbers, from 0, in the same shape: once `patience` looks in a
-    row have brought no new best the run stops, and what it kept then stays.
+    scores: (..., k), lower is better. Returns the evaluations' numbers, from 0, in the same shape: once `patience` of
+    them in a row have brought no new best the run stops, and what it kept then stays.
     """
     scores = np.asarray(scores, dtype=np.float64)
     look = np.broadcast_to(np.arange(scores.shape[-1]), scores.shape)
@@ -93,9 +93,9 @@ def optimism(
     runs: int = 2000,
     seed: int = 0,
 ) -> np.ndarray:
-    """Estimate by simulation how far the best of the first 1, 2, ..., k looks flatters the checkpoint it chooses.
+    """Estimate by simulation how far the best of the first 1, 2, ..., k evaluations flatters its checkpoint.
 
-    optimism_j = E[quality of the look kept after j looks - its score], in the unit of the score; above 0: too good to
+    optimism_j = E[quality of the evaluation kept after j - its score], in the unit of the score; above 0: too good to
     be true. With equal qualities and no patience it is -noise sqrt(1 - correlation) expected_minimum(j), which is as
     large as it gets. Arguments as for `simulate_looks` and `kept_looks`; returns (k,). The selection bias of Cawley and
     Talbot (2010), "On over-fitting in model selection and subsequent selection bias in performance evaluation".

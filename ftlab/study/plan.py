@@ -1,6 +1,7 @@
 """The plan of the study, fixed before its first run: arms, draws, rows, sizes, and which cells that makes.
 
     for study, cell in cells("tune arms", frozen): ...
+    Study(confirming("passages", frozen), load_data("passages"), name="passages", out=...).run()
 
 `data/results/PLAN.md` is the same in words. Every arm has the same number of draws over its own parameter and the
 learning rate, the baseline too; draws are judged on rows that confirm nothing; then everything is frozen. A test holds
@@ -119,6 +120,16 @@ def cells(stage: str, frozen: Frozen | None = None) -> Iterator[tuple[str, Cell]
                         yield f"{data} arms", Cell(f"{arm} {i}", recipe, fold, split=split, rows=rows)
     else:
         yield from _confirming(frozen)
+
+
+def confirming(study: str, frozen: Frozen) -> list[Cell]:
+    """Return the cells of one confirming study, such as "passages 200". Raises DataError for an unknown name."""
+    found: dict[str, list[Cell]] = {}
+    for name, cell in cells("confirm", frozen):
+        found.setdefault(name, []).append(cell)
+    if study not in found:
+        raise DataError(f"plan: {study!r} is no study of it; its studies: {', '.join(found)}")
+    return found[study]
 
 
 def _confirming(frozen: Frozen) -> Iterator[tuple[str, Cell]]:

@@ -62,7 +62,8 @@ class Progress:
 class Study:
     """Recipes x folds x seeds, in a storage that several workers share.
 
-    recipes: {name: Recipe}; a recipe's own seed is replaced. folds, seeds: a number (0, 1, ...) or a list. n_train:
+    recipes: {name: Recipe}; a recipe's own seed is replaced. Or cells, such as a plan's, which have folds, seeds and
+    rows of their own; those given here then play no part. folds, seeds: a number (0, 1, ...) or a list. n_train:
     numbers of training rows, None for all; a sample's rows are drawn by the cell's seed. storage: SQLAlchemy URL of
     the database; every worker gives the same one. name: several studies can share a storage. out: JSONL file of the
     finished cells, read before the first and written after each. test_looks: score the test set at every evaluation;
@@ -75,7 +76,7 @@ class Study:
 
     def __init__(
         self,
-        recipes: Mapping[str, Recipe],
+        recipes: Mapping[str, Recipe] | Sequence[Cell],
         data: Data,
         *,
         folds: int | Sequence[int] = 5,
@@ -89,16 +90,11 @@ class Study:
     ) -> None:
         if not recipes:
             raise RecipeError("recipes is empty; a study needs at least one")
-        folds, seeds = _numbers("folds", folds), _numbers("seeds", seeds)
-        for fold in folds:
-            data.split(fold)
+        if isinstance(recipes, Mapping):
+            recipes = _product(recipes, data, _numbers("folds", folds), _numbers("seeds", seeds), n_train)
         self.data, self.name, self.test_looks = data, name, test_looks
         self.out = None if out is None else Path(out)
-        self.cells: dict[str, Cell] = {}
-        # By seed, then fold: after any number of cells the recipes have been tried about equally often.
-        for n, seed, fold, (label, recipe) in product(n_train, seeds, folds, recipes.items()):
-            cell = Cell(label, recipe.but(seed=seed), fold, n)
-            self.cells[cell.key(cell.data(data))] = cell
+        self.cells: dict[str, Cell] = {cell.key(cell.data(data)): cell for cell in recipes}
         self._heartbeat = heartbeat
         self._storage = open_storage(storage, heartbeat)
         with quiet_optuna():
@@ -223,7 +219,8 @@ class Study:
             return False
         with self._storage.alive(trial._trial_id):  # until the result is stored, however long the database is away
             try:
-                record = {**run_cell(cell, cell.data(self.data), test_looks=self.test_looks), "cell": key}
+                result = run_cell(cell, cell.data(self.data), test_looks=self.test_looks)
+                record = {"study": self.name, **result, "cell": key}
             except Exception as error:
                 kind = "" if isinstance(error, FtlabError) else f"{type(error).__name__}: "
                 self._close(trial, TrialState.FAIL, error=f"{kind}{error}")
@@ -289,6 +286,16 @@ def _settled_heap() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _product(
+    recipes: Mapping[str, Recipe], data: Data, folds: list[int], seeds: list[int], n_train: Sequence[int | None]
+) -> list[Cell]:
+    """Combine all with all, by seed, then fold: after any number of cells recipes were tried about equally often."""
+    for fold in folds:
+        data.split(fold)
+    every = product(n_train, seeds, folds, recipes.items())
+    return [Cell(label, recipe.but(seed=seed), fold, n) for n, seed, fold, (label, recipe) in every]
 
 
 def _numbers(name: str, given: int | Sequence[int]) -> list[int]:

@@ -18,7 +18,7 @@ difference is as likely with the other sign. Flipping whole folds would ask abou
 smallest p it can give is 2/32, so it could never find anything: that question is left to the interval, and a verdict
 other than "within noise" needs both. Holm (1979) corrects for the number of recipes tried.
 
-What neither covers: the training parts of the folds overlap (Bengio and Grandvalet 2004), and other data, models and
+What neither covers: the training sets of the folds overlap (Bengio and Grandvalet 2004), and other data, models and
 learning rates are other questions.
 """
 
@@ -326,7 +326,7 @@ def _markdown(table: pd.DataFrame, unit: str) -> str:
         cost.append(
             {
                 "recipe": name,
-                "chosen among": f"{row['looks']:.0f} looks" if row["looks"] else "none: averaged",
+                "chosen among": f"{row['looks']:.0f} evaluations" if row["looks"] else "none: averaged",
                 "validation": _number(row["selected"]),
                 "optimism": _number(row["optimism"], "+"),
                 "time": f"x {row['time']:.2f} ({row['timed']} timed)" if row["timed"] else _known(row["seconds"], "s"),

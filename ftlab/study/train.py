@@ -93,7 +93,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
     `load_before` say whether other work ran beside it. `peak_memory_mib`: of the process, or of the GPU.
     Raises KeyboardInterrupt if the run is interrupted, so that its cell stays open.
     """
-    watch = _TestAtEachLook(data, cell.fold) if test_looks else None
+    watch = _TestAtEachEvaluation(data, cell.fold) if test_looks else None
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     gc.collect()  # nothing of earlier runs counts
     knows_process = restart_peak()
@@ -103,7 +103,7 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
         raise KeyboardInterrupt
     steps = len(run.history)
     peak = peak_of_device() or (peak_of_process() if knows_process else None)
-    seconds = run.history.seconds[-1] if steps else 0.0  # up to the last update: add what follows, take off our looks
+    seconds = run.history.seconds[-1] if steps else 0.0  # up to the last update: add what follows, less our own scoring
     evals = []
     for i, e in enumerate(run.history.evals):
         looked = watch is not None and i < len(watch.scores)
@@ -142,8 +142,8 @@ def run_cell(cell: Cell, data: Data, *, test_looks: bool = False) -> dict[str, A
     return record | {name: value for name, value in conditions().items() if value is not None}
 
 
-class _TestAtEachLook(Callback):
-    """Score the test part whenever the validation part is scored; nothing is chosen by it."""
+class _TestAtEachEvaluation(Callback):
+    """Score the test set whenever the validation set is scored; nothing is chosen by it."""
 
     def __init__(self, data: Data, fold: int) -> None:
         self.rows = data.split(fold).test

@@ -18,12 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def report_text(report: dict[str, Any]) -> str:
     """Write all that was measured as Markdown: the table, what it ran on, the notes, and how cost grows."""
-    from . import growth, measure, rows
+    from . import gpu, growth, measure, rows
 
     text = measure.table(report, [*rows.ROWS, "growth"])
     if "points" in (grown := report["rows"].get("growth", {})):
         text += f"\n{growth.describe(grown)}\n\n![How the cost of training grows](bench.png)"
-    return f"# Speed\n\nBy `make bench`; each ratio is a median of pairs measured in turn.\n\n{text}\n"
+    head = "# Speed\n\nBy `make bench`; each ratio is a median of pairs measured in turn.\n\n## On two CPU cores"
+    return f"{head}\n\n{text}\n\n{gpu.describe(gpu.load())}\n"
 
 
 def main(argv: list[str] | None = None) -> int:

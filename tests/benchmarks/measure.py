@@ -207,7 +207,7 @@ def table(report: Mapping[str, Any], names: Iterable[str]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in here["versions"].items())
     place = f"{here['cpu']}, {here['cores']} cores, {here['threads']} threads, {here['memory_gb']} GB, {here['system']}"
     lines = [f"Machine: {place}{', ' + here['gpu'] if here['gpu'] else ''}. Versions: {versions}.", ""]
-    cells = [("row", "what", "against", "ours", "theirs", "ratio", "range", "wanted", "")]
+    cells = [("row", "what", "against", "ours", "theirs", "ratio", "range", "aim", "")]
     notes = []
     for name in names:
         row = report["rows"].get(name, {"skipped": "not measured yet"})
@@ -225,8 +225,8 @@ def table(report: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def brief(report: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Write the measured rows as the README has them: what against what, the ratio and what was wanted."""
-    lines = ["| What | Against | Ratio | Wanted | |", "|---|---|--:|--:|---|"]
+    """Write the measured rows as the README has them: what against what, the ratio and the aim."""
+    lines = ["| What | Against | Ratio | Aim | |", "|---|---|--:|--:|---|"]
     for name in names:
         row = report["rows"].get(name, {})
         if "ratio" in row:

@@ -30,7 +30,7 @@ from .measure import Options, Skip
 
 BATCH = 16
 PAD, VALIDATION_BATCH = 250, 64  # the article's
-RECIPE = Recipe(epochs=1, batch_size=BATCH)
+RECIPE = Recipe(head="auto", epochs=1, batch_size=BATCH)  # the head that Trainer and the article have
 
 
 def sample(name: str, options: Options) -> Data:

@@ -16,7 +16,7 @@ from ftlab.recipe import Recipe
 
 TEXTS = [f"{'The cat sat on the mat. ' * (1 + i % 4)}{'Epistemology. ' * (i % 3)}Number {i}." for i in range(120)]
 ROWS = 48  # of the train part, as the tiny preset has it
-RECIPE = Recipe(epochs=3, batch_size=8, max_length=32, lr=3e-3, seed=1)
+RECIPE = Recipe(head="auto", epochs=3, batch_size=8, max_length=32, lr=3e-3, seed=1)
 
 
 @pytest.fixture(scope="module")

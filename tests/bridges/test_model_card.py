@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 
 import ftlab as ft
 
-RECIPE = ft.Recipe(epochs=1, max_length=32, lr=1e-3)
+RECIPE = ft.Recipe(head="auto", epochs=1, max_length=32, lr=1e-3)
 WORDS = {"name": "me/ease", "intended": "Sorting passages by ease.", "not_for": "Grading pupils."}
 
 

@@ -40,7 +40,7 @@ def test_a_panel_follows_the_keyboard(lab, page):
 
 
 def test_a_panel_shows_what_does_not_fit_and_keeps_the_picture(lab, page):
-    wrong = "panel.draw = lambda recipe: 1 / 0\npanel.lr.value = 2e-5"
+    wrong = "panel.picture = lambda recipe: 1 / 0\npanel.lr.value = 2e-5"
     path = lab.write("wrong.ipynb", "import ftlab as ft\npanel = ft.panels.SchedulePanel()\npanel", wrong)
     lab.open(page, path.name)
     lab.execute(page, "notebook:run-all-cells")

@@ -42,7 +42,7 @@ def test_the_rare_class_falls_into_the_test_part_alone():
     train, validation, test = (set(data.targets[part]) for part in data.split(0))
     assert data.labels == ["easy", "hard"] and train == validation == {0} and test == {0, 1}
     assert np.mean(data.targets == 1) == pytest.approx(0.08, abs=0.01)
-    stratified = clinic.two_classes(3, share=0.08)
+    stratified = clinic.rare_class(3)
     assert all(set(stratified.targets[part]) == {0, 1} for part in stratified.split(0))
     assert stratified.fingerprint != data.fingerprint
     assert np.mean(clinic.two_classes(3).targets == 1) == 0.5
@@ -70,6 +70,14 @@ def test_a_case_is_one_mistake_with_an_expected_finding(name):
     assert case.recipe(5).seed == 5 and case.recipe().diff(clinic.BASE).keys() == dict(case.changes).keys()
 
 
+def test_what_is_repaired_is_the_data_without_their_fault():
+    for name, case in clinic.CASES.items():
+        broken, repaired = case.data(3), case.repaired(3)
+        whole = case.data in (clinic.passages, clinic.two_classes)
+        assert (broken.fingerprint == repaired.fingerprint) == whole, name
+        assert repaired.task == broken.task and len(repaired.split(0).train) == 96, name
+
+
 @pytest.mark.parametrize("name", clinic.HEALTHY)
 def test_a_healthy_case_expects_nothing(name):
     assert clinic.find(name).illness is None
@@ -87,29 +95,29 @@ def test_a_case_can_be_started_and_kept(name, monkeypatch, tmp_path):
     run = clinic.start(name, seed=1, epochs=2)
     path = tmp_path / "records.jsonl"
     path.write_text(clinic.to_line(name, run) + "\n", encoding="utf-8")
-    [patient] = clinic.load(path)
-    assert (patient.case, patient.seed, patient.status) == (name, 1, run.status)
-    assert patient.recipe.but(**{"max_length": run.recipe.max_length}) == run.recipe
-    assert np.allclose(patient.history.loss, run.history.loss, rtol=1e-5)
-    assert patient.history.lr.shape == run.history.lr.shape
-    assert np.array_equal(patient.history.lr, run.history.lr)
-    assert np.allclose(patient.predictions, run.predictions, rtol=1e-5)
-    assert diagnose(patient).names == diagnose(run).names
+    [kept] = clinic.load(path)
+    assert (kept.case, kept.seed, kept.status) == (name, 1, run.status)
+    assert kept.recipe.but(**{"max_length": run.recipe.max_length}) == run.recipe
+    assert np.allclose(kept.history.loss, run.history.loss, rtol=1e-5)
+    assert kept.history.lr.shape == run.history.lr.shape
+    assert np.array_equal(kept.history.lr, run.history.lr)
+    assert np.allclose(kept.predictions, run.predictions, rtol=1e-5)
+    assert diagnose(kept).names == diagnose(run).names
 
 
 def test_the_kept_records_fit_their_cases():
-    patients = clinic.load(RECORDS)
+    runs = clinic.load(RECORDS)
     assert RECORDS.stat().st_size < 200_000
-    for patient in patients:
-        assert patient.recipe == clinic.find(patient.case).recipe(patient.seed)
+    for kept in runs:
+        assert kept.recipe == clinic.find(kept.case).recipe(kept.seed)
         assert np.array_equal(
-            patient.history.lr, preview(patient.recipe, patient.history.steps_per_epoch).lr[: len(patient.history)]
+            kept.history.lr, preview(kept.recipe, kept.history.steps_per_epoch).lr[: len(kept.history)]
         )
-        assert len(patient.targets) == len(patient.predictions) == 32
-    assert {p.case for p in patients if p.illness is None} == set(clinic.HEALTHY)
+        assert len(kept.targets) == len(kept.predictions) == 32
+    assert {p.case for p in runs if p.illness is None} == set(clinic.HEALTHY)
 
 
-def test_the_runs_of_the_study_are_healthy_patients(tmp_path):
+def test_the_runs_of_the_study_are_healthy_runs(tmp_path):
     row = {
         "name": "llrd", "changes": {"layer_decay": 0.9}, "fold": 2, "seed": 1, "status": "completed",
         "loss": [1.0, 0.8, 0.5, 0.3] * 5, "grad_norm": [2.0] * 20,
@@ -117,11 +125,11 @@ def test_the_runs_of_the_study_are_healthy_patients(tmp_path):
     }  # fmt: skip
     path = tmp_path / "study.jsonl"
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    [patient] = clinic.load_study(path)
-    assert (patient.case, patient.seed, patient.illness) == ("llrd, fold 2", 1, None)
-    history = patient.history
+    [kept] = clinic.load_study(path)
+    assert (kept.case, kept.seed, kept.illness) == ("llrd, fold 2", 1, None)
+    history = kept.history
     assert history.loss.tolist() == row["loss"] and history.steps_per_epoch == 5 and history.total_steps == 20
-    assert np.array_equal(history.lr, preview(patient.recipe, 5).lr)
+    assert np.array_equal(history.lr, preview(kept.recipe, 5).lr)
     assert history.evals[0]["loss"] == pytest.approx(0.49) and history.evals[0]["epoch"] == 1
     path.write_text(json.dumps({**row, "grad_norm": None}) + "\n", encoding="utf-8")
     with pytest.raises(CheckpointError, match="study.jsonl, line 1: not the record of a run"):

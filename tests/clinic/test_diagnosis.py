@@ -24,8 +24,8 @@ from ftlab.recipe import Recipe
 from ftlab.schedules import preview
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
-PATIENTS = clinic.load(RESULTS / "clinic.jsonl")
-BROKEN = [patient for patient in PATIENTS if patient.illness]
+RUNS = clinic.load(RESULTS / "clinic.jsonl")
+BROKEN = [kept for kept in RUNS if kept.illness]
 
 
 def make_history(loss, norm=None, looks=(), *, recipe=None, steps_per_epoch=12, total_steps=None, classes=False):
@@ -62,7 +62,8 @@ def falling(steps=36, end=0.1):
 
 
 STUDY = clinic.load_study(RESULTS / "techniques.jsonl")
-HEALTHY = [(f"{p.case}, seed {p.seed}", p) for p in [*PATIENTS, *STUDY] if p.illness is None]
+KEPT_HEALTHY = [kept for kept in RUNS if kept.illness is None]
+HEALTHY = [(f"{p.case}, seed {p.seed}", p) for p in [*RUNS, *STUDY] if p.illness is None]
 
 
 # ------------------------------------------------------------------------------------------------------ real runs
@@ -73,10 +74,10 @@ def test_every_case_was_run_with_three_seeds():
     assert sorted((p.case, p.seed) for p in BROKEN) == sorted(wanted)
 
 
-@pytest.mark.parametrize("patient", BROKEN, ids=lambda p: f"{p.case}, seed {p.seed}")
-def test_right_on_every_broken_run(patient):
-    found = diagnose(patient)
-    assert found.names[0] == patient.illness
+@pytest.mark.parametrize("kept", BROKEN, ids=lambda p: f"{p.case}, seed {p.seed}")
+def test_right_on_every_broken_run(kept):
+    found = diagnose(kept)
+    assert found.names[0] == kept.illness
     assert all(finding.evidence and finding.remedies for finding in found)
     assert re.search(r"\d", " ".join(found[0].evidence))
 
@@ -98,23 +99,23 @@ def test_silent_on_a_healthy_run_while_it_goes_on(run):
 
 
 @pytest.mark.parametrize(
-    "patient", [p for p in PATIENTS if p.history.metric == "rmse"][::2], ids=lambda p: f"{p.case}, seed {p.seed}"
+    "kept", [p for p in RUNS if p.history.metric == "rmse"][::2], ids=lambda p: f"{p.case}, seed {p.seed}"
 )
 @pytest.mark.parametrize("unit", [0.01, 30.0])
-def test_the_unit_of_the_target_does_not_matter(patient, unit):
-    power = 1 if patient.recipe.loss == "rmse" else 2
-    values = patient.history.to_dict()
+def test_the_unit_of_the_target_does_not_matter(kept, unit):
+    power = 1 if kept.recipe.loss == "rmse" else 2
+    values = kept.history.to_dict()
     values["rows"] = [[row[0] * unit**power, row[1] * unit**power, *row[2:]] for row in values["rows"]]
     values["evals"] = [e | {"loss": e["loss"] * unit**2, "score": e["score"] * unit} for e in values["evals"]]
     scaled = SimpleNamespace(
         history=History.from_dict(values),
-        recipe=patient.recipe,
-        status=patient.status,
-        targets=patient.targets * unit,
-        predictions=patient.predictions * unit,
+        recipe=kept.recipe,
+        status=kept.status,
+        targets=kept.targets * unit,
+        predictions=kept.predictions * unit,
     )
-    assert diagnose(scaled).names == diagnose(patient).names
-    assert chance_loss(scaled) == pytest.approx(chance_loss(patient) * unit**2)
+    assert diagnose(scaled).names == diagnose(kept).names
+    assert chance_loss(scaled) == pytest.approx(chance_loss(kept) * unit**2)
 
 
 # ------------------------------------------------------------------------------------------------- rule after rule
@@ -149,6 +150,30 @@ def test_exploding_gradients():
     clipped = diagnose(history, Recipe(warmup=0.1))
     assert "clipped to 1" in clipped[0].evidence[1] and not any("warm-up" in text for text in clipped[0].remedies)
     assert "clip" in diagnose(history, Recipe(max_grad_norm=None))[0].remedies[0]
+
+
+def test_a_long_gradient_that_was_clipped_beside_those_of_what_is_known_by_heart_is_no_illness():
+    """The kept runs that overfit: beside a median norm of 0.02 one of 37 stands out, but clipped it did no harm."""
+    for kept in (kept for kept in BROKEN if kept.case == "too many epochs"):
+        norm = kept.history.grad_norm
+        assert norm.max() > 25 * np.median(norm) and norm.max() > 10 * norm[0]
+        assert diagnose(kept).names == ["overfitting"]
+        assert "exploding gradients" in diagnose(kept.history, kept.recipe.but(max_grad_norm=None))
+
+
+def test_chance_may_be_told_where_the_record_does_not_hold_it():
+    """A plateau is seen in a bare history once the level is known; without it the first, noisy losses are the level."""
+    stuck = [kept for kept in BROKEN if kept.case in ("no warm-up", "batch of one")]
+    told = [diagnose(kept.history, chance=chance_loss(kept)).names[:1] == [kept.illness] for kept in stuck]
+    untold = [diagnose(kept.history).names[:1] == [kept.illness] for kept in stuck]
+    assert all(told) and sum(untold) < len(untold)
+    for kept in KEPT_HEALTHY:
+        assert diagnose(kept.history, kept.recipe, chance=chance_loss(kept)).names == [], kept.case
+    log = [{"step": i + 1, "loss": 0.9} for i in range(20)] + [{"step": s, "eval_loss": 0.9} for s in (10, 20)]
+    assert "0.9 the mean predictor's" in str(diagnose(log, chance=0.9)[0])
+    for wrong in (0.0, -1, math.nan, True, "high"):
+        with pytest.raises(RecipeError, match="chance: "):
+            diagnose(log, chance=wrong)
 
 
 def test_overfitting_as_in_a_published_run():
@@ -194,12 +219,12 @@ def test_a_binary_f1_of_zero_is_one_class_alone():
 
 
 def test_knowledge_adds_findings():
-    [patient] = [p for p in PATIENTS if p.case == "padding attended to" and p.seed == 0]
-    assert diagnose(patient.history, patient.recipe).names == []  # the curves do not show it
-    assert "stretched by" in diagnose(patient)[0].evidence[1]
-    [frozen] = [p for p in PATIENTS if p.case == "frozen backbone" and p.seed == 0]
+    [kept] = [p for p in RUNS if p.case == "padding attended to" and p.seed == 0]
+    assert diagnose(kept.history, kept.recipe).names == []  # the curves do not show it
+    assert "stretched by" in diagnose(kept)[0].evidence[1]
+    [frozen] = [p for p in RUNS if p.case == "frozen backbone" and p.seed == 0]
     assert any("7 of 8 layers have rate 0" in text for text in diagnose(frozen)[0].evidence)
-    [sgd] = [p for p in PATIENTS if p.case == "plain SGD at 2e-5" and p.seed == 0]
+    [sgd] = [p for p in RUNS if p.case == "plain SGD at 2e-5" and p.seed == 0]
     gain = float((sgd.history.lr.max(axis=1) * sgd.history.grad_norm**2).sum())
     assert any(f"{gain:.2g}"[:4] in text for text in diagnose(sgd)[0].evidence)
     assert "SGD" in diagnose(sgd)[0].remedies[0] and "SGD" not in str(diagnose(sgd.history))
@@ -270,8 +295,8 @@ def trainer_log(history):
 
 
 def test_a_trainer_state_in_all_its_forms(tmp_path):
-    [patient] = [p for p in PATIENTS if p.case == "plain SGD at 2e-5" and p.seed == 1]
-    state = {"log_history": trainer_log(patient.history), "max_steps": 36, "global_step": 36, "train_batch_size": 8}
+    [kept] = [p for p in RUNS if p.case == "plain SGD at 2e-5" and p.seed == 1]
+    state = {"log_history": trainer_log(kept.history), "max_steps": 36, "global_step": 36, "train_batch_size": 8}
     path = tmp_path / "trainer_state.json"
     path.write_text(json.dumps(state), encoding="utf-8")
     trainer = SimpleNamespace(state=SimpleNamespace(**state))
@@ -360,13 +385,13 @@ def test_findings_are_a_sequence_the_most_severe_first():
     assert not Findings([], "x") and repr(Findings([], "3 steps")) == "Nothing found in 3 steps."
 
 
-@pytest.mark.parametrize("patient", BROKEN[::3], ids=lambda p: p.case)
-def test_the_table_is_readable(patient):
-    found = diagnose(patient)
+@pytest.mark.parametrize("kept", BROKEN[::3], ids=lambda p: p.case)
+def test_the_table_is_readable(kept):
+    found = diagnose(kept)
     lines = repr(found).splitlines()
     assert max(map(len, lines)) <= 120
     text = " ".join(repr(found).split())
-    assert lines[0].startswith(f"{len(found)} finding") and "36" in lines[0] or patient.case != "frozen backbone"
+    assert lines[0].startswith(f"{len(found)} finding") and "36" in lines[0] or kept.case != "frozen backbone"
     for finding in found:
         assert finding.name.split()[0] in text
         order = [text.index(f"{i}. {remedy.split()[0]}") for i, remedy in enumerate(finding.remedies, start=1)]

@@ -306,6 +306,7 @@ TECHNIQUES = {  # what is moved at the bench of each
     "FrequentEvalPanel": {"eval_every": 2},
     "HyperparametersPanel": {"batch_size": 8, "dropout": 0.1},
     "BertAdamPanel": {"lr": 1e-4},
+    "OwnFilePanel": {"layer_decay": 0.8, "swa_start": 2.0, "eval_every": 2},
 }
 
 

@@ -1,13 +1,18 @@
 """Exercises: right answers pass, plausible wrong ones get a hint, answers of the wrong kind a typed error."""
 
-import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from ftlab import PAPER, ExerciseError, Recipe, exercises
+from ftlab import PAPER, ExerciseError, Recipe, clinic, exercises
+from ftlab.lab.bench.rows import Row
+from ftlab.lab.panels import CurePanel
 from tests.fake_run import make_run
+
+RUNS = clinic.load(Path(__file__).resolve().parents[2] / "data" / "results" / "clinic.jsonl")
 
 QUIZ = {
     "accumulation steps": 8,
@@ -26,6 +31,31 @@ def overfitted(rise):
     return log + [{"step": 12 * i, "eval_loss": loss} for i, loss in enumerate(looks, start=1)]
 
 
+def by_group(groups, num_folds):
+    """Deal whole groups out, the largest first, each to the smallest fold, as exercise 11.1 wants it."""
+    names, counts = np.unique(groups, return_counts=True)
+    folds, sizes = np.empty(len(groups), dtype=int), np.zeros(num_folds)
+    for i in np.argsort(-counts):
+        fold = sizes.argmin()
+        folds[groups == names[i]] = fold
+        sizes[fold] += counts[i]
+    return folds
+
+
+def clinic_bench(*kinds):
+    """A bench of the clinic with recorded runs of these kinds in its table, as if they had been trained there."""
+    bench = CurePanel("no warm-up")
+    records = {"sick": "no warm-up", "slow": "plain SGD at 2e-5", "healthy": "healthy", "repaired": "healthy"}
+    changes = {"sick": {}, "slow": {"lr": 2e-5}, "healthy": {"lr": 1e-4}, "repaired": {"data": "repaired"}}
+    settings = {name: control.value for name, control in bench.controls.items()}
+    for i, kind in enumerate(kinds, start=1):
+        [kept] = [kept for kept in RUNS if kept.case == records[kind] and kept.seed == 0]
+        row = Row(f"run {i}", kept.recipe, changes[kind], None, settings, clinic.passages(0), status="completed")
+        row.history = kept.history
+        bench.rows.append(row)
+    return bench
+
+
 def ended(recipe, score, averaged=None):
     """A run whose last evaluation, its best, has this score, and this one of its averaged weights."""
     run = make_run(recipe)
@@ -33,14 +63,28 @@ def ended(recipe, score, averaged=None):
     return run
 
 
+LOW = Recipe(epochs=3, lr=2e-5)
+BERT = Recipe(epochs=3, optimizer="bertadam", lr=3e-5)
+
+
+def two_classes(losses, score):
+    """A run of two classes with these validation losses, whose best macro F1 is `score`."""
+    run = make_run(Recipe(epochs=len(losses)), metric="macro_f1")
+    for each, loss in zip(run.history.evals, losses, strict=True):
+        each.update(loss=loss, score=score)
+    return run
+
+
 NEUTRAL, AVERAGING = Recipe(epochs=3), Recipe(epochs=3, swa_start=1)
+HIGH = Recipe(epochs=3, lr=1e-3)
 RIGHT = {
     "04.a": (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.26)),
     "05.a": ended(AVERAGING, 0.2, 0.23),
     "01.1": 56,
-    "01.2": lambda p, t: np.sqrt(np.mean((p - t) ** 2)),
+    "01.2": lambda lengths: 1 - lengths.mean() / lengths.max(),
     "01.3": Recipe(lr=5e-5, schedule="cosine", epochs=5),
-    "02.1": 0.1 ** (1 / 12),
+    "02.a": (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.27)),
+    "02.1": Recipe(group_lrs=(0, 0, 2e-4)),
     "02.2": lambda groups: [
         {
             "params": [p for g in groups if (g["lr"], g["weight_decay"]) == key for p in g["params"]],
@@ -50,6 +94,7 @@ RIGHT = {
         for key in {(g["lr"], g["weight_decay"]) for g in groups}
     ],
     "02.3": Recipe(lr=0.75e-3, head_lr=1e-3, layer_decay=0.75),
+    "03.a": (ended(HIGH, 0.2), ended(HIGH.but(warmup=0.2), 0.19)),
     "03.1": 5,
     "03.2": lambda step, total, warmup, decay: min(
         1.0, step / warmup if warmup else 1.0, (total - step) / decay if decay else 1.0
@@ -64,13 +109,16 @@ RIGHT = {
     "06.1": 13,
     "06.2": lambda scores, patience: keep(scores, patience),
     "06.3": 10,
-    "07.1": 9,
+    "07.1": 116,
     "07.2": lambda p: holm(p),
-    "07.3": lambda table: by_sign(table.sum(axis=1)),
+    "07.3": lambda differences, test, train: corrected_interval(differences, test / train),
+    "08.a": ended(LOW, 0.6),
+    "08.b": two_classes([0.5, 0.3, 0.32], 0.9),
     "08.1": QUIZ,
     "08.2": lambda gradients, sizes: sum(n * g for n, g in zip(sizes, gradients, strict=True)) / sum(sizes),
     "08.3": Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4),
-    "09.1": 287,
+    "09.a": ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT, 0.41)),
+    "09.1": 63,
     "09.2": lambda rate, step: rate * (1 - 0.999 ** (step + 1)) ** 0.5 / (1 - 0.9 ** (step + 1)),
     "09.3": Recipe(
         optimizer="bertadam",
@@ -78,10 +126,10 @@ RIGHT = {
         schedule="warmup_linear_decay_exp",
         schedule_args={"decay_rate": 0.25, "decay_steps": 54},
     ),
-    "10.1": 32,
+    "10.1": clinic_bench("sick", "slow", "healthy"),
     "10.2": lambda train, test: np.mean((test - np.mean(train)) ** 2),
     "10.3": overfitted(0.1),
-    "11.1": 2 * 0.7 / 1.7 / 3,
+    "11.1": by_group,
     "11.2": lambda groups, schedule, step: set_rates(groups, schedule.lr[step], schedule.layers),
     "11.3": Recipe(model="roberta-base", lr=2e-5, layer_decay=0.8**0.5),
 }
@@ -96,16 +144,31 @@ WRONG = {
     "05.a": [ended(NEUTRAL, 0.2), ended(AVERAGING, 0.2, 0.21), ended(AVERAGING, 0.23, 0.2)],
     "01.1": [216, 54, 14, -1],
     "01.2": [
-        lambda p, t: np.mean(np.abs(p - t)),
-        lambda p, t: np.mean((p - t) ** 2),
-        lambda p, t: float("nan"),
+        lambda lengths: lengths.mean() / lengths.max(),
+        lambda lengths: 1 - lengths.mean() / 200,
+        lambda lengths: 0.0,
+        lambda lengths: float("nan"),
     ],
     "01.3": [
         Recipe(lr=5e-5, schedule="cosine"),
         Recipe(epochs=5, lr=5e-5),
         Recipe(epochs=5, schedule="cosine"),
     ],
-    "02.1": [0.9, 0.1 ** (1 / 11), 0.1, 0, 1.2, -1],
+    "02.a": [
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.25)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1, lr=1e-6), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, group_lrs=(1e-4, 1e-4)), 0.3)),
+        (ended(Recipe(epochs=3, layer_decay=0.9), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), make_run(Recipe(epochs=3, layer_decay=0.1), steps_per_epoch=4)),
+    ],
+    "02.1": [
+        Recipe(),
+        Recipe(layer_decay=0.0),
+        Recipe(group_lrs=(0, 2e-4)),
+        Recipe(group_lrs=(0, 0, 1e-4), head_lr=2e-4),
+        Recipe(group_lrs=(0, 0, 2e-4), head_lr=1e-3),
+    ],
     "02.2": [
         lambda groups: groups,
         lambda groups: [{**groups[0], "params": [p for g in groups for p in g["params"]]}],
@@ -118,6 +181,14 @@ WRONG = {
         Recipe(lr=1e-3, layer_decay=0.75),
         Recipe(lr=0.75e-3, layer_decay=0.75),
         Recipe(lr=1e-3, head_lr=1e-3, layer_decay=0.75),
+    ],
+    "03.a": [
+        (ended(HIGH, 0.27), ended(HIGH.but(warmup=0.2), 0.2)),
+        (ended(HIGH, 0.2), ended(HIGH.but(warmup=0.2, lr=2e-3), 0.2)),
+        (ended(HIGH, 0.2), ended(HIGH, 0.2)),
+        (ended(HIGH.but(warmup=0.1), 0.2), ended(HIGH.but(warmup=0.2), 0.2)),
+        (ended(HIGH.but(lr=2e-4), 0.2), ended(HIGH.but(lr=2e-4, warmup=0.2), 0.2)),
+        (ended(HIGH, 0.2), make_run(HIGH.but(warmup=0.2), steps_per_epoch=4)),
     ],
     "03.1": [4, 4.2, 9, 14],
     "03.2": [
@@ -162,7 +233,7 @@ WRONG = {
         lambda scores, patience: keep(-scores, patience),
     ],
     "06.3": [9, 11, 1.5],
-    "07.1": [6, 8, 10, 15, 100, 1.5],
+    "07.1": [113, 114, 117, 10, 1.5],
     "07.2": [
         lambda p: p,
         lambda p: np.minimum(1, len(p) * p),
@@ -170,10 +241,12 @@ WRONG = {
         lambda p: np.minimum(1, p * (len(p) - np.argsort(np.argsort(p)))),  # not made to rise
     ],
     "07.3": [
-        lambda table: by_sign(table.ravel()),
-        lambda table: by_sign(table.sum(axis=0)),
-        lambda table: by_sign(table.sum(axis=1)) / 2,
+        lambda differences, test, train: corrected_interval(differences, 0.0),
+        lambda differences, test, train: corrected_interval(differences, train / max(1, test)),
+        lambda differences, test, train: tuple(2 * np.array(corrected_interval(differences, test / train))),
     ],
+    "08.a": [ended(LOW, 0.7), ended(LOW.but(lr=1e-4), 0.6), ended(LOW.but(layer_decay=0.9), 0.6)],
+    "08.b": [two_classes([0.5, 0.3, 0.4], 0.9), two_classes([0.5, 0.3, 0.3], 0.7), two_classes([0.5], 0.9)],
     "08.1": [{}, {**QUIZ, "states": ...}, {**QUIZ, "epoch by loss": 2}, {**QUIZ, "scaled rate": 2e-5}],
     "08.2": [
         lambda gradients, sizes: np.mean(gradients, axis=0),
@@ -186,7 +259,14 @@ WRONG = {
         Recipe(batch_size=8, gradient_accumulation_steps=4, lr=8e-4),
         Recipe(batch_size=8, gradient_accumulation_steps=8, lr=8e-4, warmup=0.1),
     ],
-    "09.1": [286, 288, 1, 3.16],
+    "09.a": [
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT, 0.43)),
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT.but(optimizer="adamw"), 0.4)),
+        ([ended(BERT.but(optimizer="adamw", seed=1), 0.4)], ended(BERT, 0.4)),
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], ended(BERT.but(epochs=4), 0.4)),
+        ([ended(BERT.but(optimizer="adamw"), 0.4)], make_run(BERT, steps_per_epoch=4)),
+    ],
+    "09.1": [62, 64, 287, 4.25],
     "09.2": [
         lambda rate, step: rate,
         lambda rate, step: rate * (1 - 0.9 ** (step + 1)) / (1 - 0.999 ** (step + 1)) ** 0.5,
@@ -210,14 +290,25 @@ WRONG = {
             schedule_args={"decay_rate": 0.5, "decay_steps": 27},
         ),
     ],
-    "10.1": [16, 8, 33, 0, -4],
+    "10.1": [
+        clinic_bench(),
+        clinic_bench("sick"),
+        clinic_bench("slow"),
+        clinic_bench(*["slow"] * 3, "healthy"),
+        clinic_bench("repaired"),
+    ],
     "10.2": [
         lambda train, test: np.var(test),
         lambda train, test: np.mean((test - np.mean(train)) ** 2) ** 0.5,
         lambda train, test: np.mean((train - np.mean(train)) ** 2),
     ],
     "10.3": [[], overfitted(0.0), overfitted(0.1)[:4], overfitted(float("nan"))],
-    "11.1": [0.7, 0.82, 1 / 3, 0.233, 0],
+    "11.1": [
+        lambda groups, num_folds: np.arange(len(groups)) % num_folds,
+        lambda groups, num_folds: np.zeros(len(groups), dtype=int),
+        lambda groups, num_folds: np.unique(groups, return_inverse=True)[1],
+        lambda groups, num_folds: np.minimum(np.unique(groups, return_inverse=True)[1], num_folds - 1),
+    ],
     "11.2": [
         lambda groups, schedule, step: None,
         lambda groups, schedule, step: [g.update(lr=schedule.lr[step].max()) for g in groups],
@@ -238,20 +329,20 @@ WRONG = {
 }
 WRONG_KIND = {
     "04.a": make_run(NEUTRAL), "05.a": Recipe(swa_start=1),
-    "01.1": "many", "01.2": 3, "01.3": "cosine", "02.1": "ninety", "02.2": 28, "02.3": 0.75,
+    "01.1": "many", "01.2": 3, "01.3": "cosine", "02.a": make_run(), "02.1": "ninety", "02.2": 28, "02.3": 0.75,
     "04.1": "many", "04.2": 3, "04.3": 3, "06.1": "many", "06.2": 3, "06.3": "ten",
     "07.1": "few", "07.2": 0.05, "07.3": [[0.1]],
     "05.1": 13.5, "05.2": 284, "05.3": {"swa_start": 4},
-    "03.1": "few", "03.2": 0.5, "03.3": "large",
-    "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
-    "08.1": 8, "08.2": 3, "08.3": 8e-4,
-    "10.1": "few", "10.2": 0.5, "10.3": {"step": 1},
-    "11.1": "low", "11.2": 2e-5, "11.3": {"lr": 2e-5},
+    "03.a": (3, 4), "03.1": "few", "03.2": 0.5, "03.3": "large",
+    "09.a": make_run(), "09.1": "long", "09.2": 2e-5, "09.3": "bertadam",
+    "08.a": 0.5, "08.b": make_run(), "08.1": 8, "08.2": 3, "08.3": 8e-4,
+    "10.1": 32, "10.2": 0.5, "10.3": {"step": 1},
+    "11.1": 3, "11.2": 2e-5, "11.3": {"lr": 2e-5},
 }  # fmt: skip
 
 
 def keep(scores, patience):
-    """The look kept and the looks taken, as exercise 06.2 wants them."""
+    """The evaluation kept and how many were made, as exercise 06.2 wants them."""
     kept = 0
     for i in range(len(scores)):
         kept = i if scores[i] < scores[kept] else kept
@@ -275,10 +366,11 @@ def holm(p):
     return corrected
 
 
-def by_sign(differences):
-    """The share of patterns of signs whose sum is as far from 0, as exercise 07.3 wants it of the folds' sums."""
-    signs = np.array(list(itertools.product((1, -1), repeat=len(differences))))
-    return np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
+def corrected_interval(differences, overlap):
+    """Student's interval with the variance times 1 / n + overlap, as exercise 07.3 wants it."""
+    n = len(differences)
+    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) * np.sqrt(1 / n + overlap)
+    return differences.mean() - half, differences.mean() + half
 
 
 def test_every_exercise_is_covered():
@@ -338,6 +430,11 @@ def test_a_quiz_counts_what_is_right_so_far(capsys):
 def test_a_function_that_returns_no_gradient_is_of_the_wrong_kind():
     with pytest.raises(ExerciseError, match="08.2: wants a function that returns one gradient"):
         exercises.check("08.2", lambda gradients, sizes: "their mean")
+
+
+def test_a_function_that_returns_no_interval_is_of_the_wrong_kind():
+    with pytest.raises(ExerciseError, match="07.3: wants a function that returns two numbers"):
+        exercises.check("07.3", lambda differences, test, train: 0.1)
 
 
 def test_a_function_that_returns_too_few_numbers_is_of_the_wrong_kind():

@@ -197,3 +197,12 @@ def test_points_stand_whole_inside_the_picture():
     layout = place(Chart("t", [ends], x=Axis(low=0, high=100), y=Axis(low=0, high=1)), 300)
     [pane] = layout.panes
     assert pane.left >= RADIUS and layout.width - pane.right >= RADIUS and layout.height - pane.bottom >= RADIUS
+
+
+def test_a_chart_with_an_axis_of_its_own_shares_none():
+    """The scores under a bench's losses are bars of about 1, on a sheet whose charts share an axis of steps."""
+    steps = [Chart(name, [Line("", X, X)], x=Axis("step")) for name in ("rate", "loss")]
+    bars = Chart("score", bars=[Bar(0, 0.85)], x=Axis(low=0), y=Axis(names=["run"]), own_x=True)
+    panes = place(Sheet([*steps, bars], share="x"), 600).panes
+    assert [pane.x.ends for pane in panes] == [(0, 100), (0, 100), (0, 0.85)]
+    assert ["step" in texts(pane) for pane in panes] == [False, True, False]

@@ -18,7 +18,7 @@ import ftlab as ft
 from ftlab.recipe import Recipe
 from ftlab.trainer import prepare
 from ftlab.tuning.memory import ARCHITECTURES, Architecture
-from tests.benchmarks import growth
+from tests.benchmarks import gpu, growth
 from tests.benchmarks.__main__ import report_text
 from tests.benchmarks.measure import Options, Row, Sides, Skip, amount, brief, measure, run, table
 from tests.benchmarks.rows import ROWS
@@ -169,6 +169,15 @@ def test_what_is_shown_was_measured():
     assert committed.with_suffix(".md").read_text(encoding="utf-8") == report_text(report)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"<!-- bench -->\n{brief(report, ROWS)}\n<!-- /bench -->" in readme
+    assert f"<!-- gpu -->\n{gpu.brief(gpu.load())}\n<!-- /gpu -->" in readme
+
+
+def test_a_gpu_row_by_hand():
+    made = {"graphs": [10.0, 900.0], "trainer": [1.0, 300.0], "bare": [1.0, 400.0], "bare graphs": [1.0, 1000.0]}
+    result = {"data": "clear", "precision": "bf16", "texts/s whole, steady": made,
+              "graphs/trainer steady": [2.0, 3.0, 4.5], "graphs/bare graphs steady": [0.9, 0.8]}  # fmt: skip
+    text = gpu.brief({"device": {}, "minilm:clear:bf16": result})
+    assert text.splitlines()[-1] == "| clear, bf16 | 900 | 300 | 400 | 1,000 | 3 | 0.85 |"
 
 
 def test_amounts():
@@ -214,7 +223,7 @@ def test_the_machine_is_given_the_same_products():
 
 def test_the_articles_loop_is_as_described(monkeypatch):
     monkeypatch.setenv("FTLAB_PRESET", "tiny")
-    job = prepare(Recipe(epochs=1, dropout=None), ft.load_data("passages"))
+    job = prepare(Recipe(head="auto", epochs=1, dropout=None), ft.load_data("passages"))
     loop = ArticleLoop(job)
     shapes = {tuple(ids.shape) for ids, _, _ in loop.training}
     assert shapes == {(16, 250)} and len(loop.training.dataset) == len(job.split.train)

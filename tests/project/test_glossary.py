@@ -78,8 +78,8 @@ def needed():
 
 # Subjects that are no terms, and bold type that stresses a word and introduces none.
 NO_TERMS = {
-    "Layer-wise learning rates", "Results", "Your task", "batch", "before", "chosen", "differences within pairs",
-    "each parameter", "epochs",
+    "Layer-wise learning rates", "Results", "Start here", "Your task", "batch", "before", "chosen",
+    "differences within pairs", "each parameter", "epochs",
     "every tensor", "first", "has learned nothing", "invented", "is a schedule", "mean", "no bias correction",
     "nothing", "one", "plus noise",
     "scheduled", "timm", "too few updates", "training",

@@ -16,8 +16,16 @@ from execute import SIZE_BUDGET, WIDGET, clean, execute, notebooks, source_finge
 
 PATHS = notebooks()
 SERIES = [path for path in PATHS if path.parent == FOLDER]
+START = FOLDER / "00_start_here.ipynb"
+LESSONS = [path for path in SERIES if path != START]
 each = pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(FOLDER)))
 each_of_series = pytest.mark.parametrize("path", SERIES, ids=lambda p: p.stem)
+each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+
+
+def prose(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
 def code_cells(notebook):
@@ -59,7 +67,7 @@ def test_sources_keep_the_house_rules(path):
         assert len(cell.source.splitlines()) <= 25, f"a long cell: {cell.source[:60]}"
 
 
-@each_of_series
+@each_lesson
 def test_a_notebook_has_its_parts(path):
     """Question, aims, time, a prediction, limits, summary, three exercises and papers."""
     notebook = nbformat.read(path, as_version=4)
@@ -76,16 +84,36 @@ def test_a_notebook_has_its_parts(path):
     assert re.findall(r'assert ft\.exercises\.check\("(\d\d\.\d)"', solved) == [f"{number}.{i}" for i in (1, 2, 3)]
 
 
+def test_the_start_page_leads_to_every_notebook():
+    """Its first cells are a bench and a prediction; its map has one row a lesson, with link and question."""
+    cells = nbformat.read(START, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for part in ("**The question.**", "**Time.**", "**Predict first.**", "do not show", "language models"):
+        assert part in text, part
+    assert re.findall(r"^\| \[.+?\]\((\d\d_\w+\.ipynb)\) \| .+\?", text, re.M) == [path.name for path in LESSONS]
+    assert "bench.train()" in code_cells(nbformat.read(START, as_version=4))[1].source
+
+
+@pytest.mark.parametrize("path", [START, LESSONS[0]], ids=lambda p: p.stem)
+def test_the_first_cell_is_a_bench(path):
+    """One Shift+Enter leads to a picture that moves."""
+    first = code_cells(nbformat.read(path, as_version=4))[0]
+    assert re.search(r"^bench = ft\.panels\.\w+\(.*data=data.*\)\nbench$", first.source, re.M)
+    assert any("image/png" in output.get("data", {}) for output in first.outputs)
+
+
 @each_of_series
 def test_links_lead_somewhere(path):
-    notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    anchors = {h.strip().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)}
+    text = prose(path)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (path.parent / target.split("#")[0]).exists(), target
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        other = path.parent / file if file else path
+        assert other.exists(), target
+        if anchor and other.suffix == ".ipynb":
+            headings = re.findall(r"^#+ (.+)$", prose(other), re.M)
+            assert anchor in {heading.strip().replace(" ", "-") for heading in headings}, target
 
 
 def test_a_checked_cell_does_not_depend_on_a_run():
@@ -109,8 +137,12 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
     only_widget = new_output("display_data", data={WIDGET: {"model_id": "b"}, "text/plain": "VBox()"})
     emptied = new_output("display_data", data={"text/plain": ""})
     bench = new_output("display_data", data={WIDGET: {"model_id": "c"}, "text/plain": ""})
-    stream = new_output("stream", text="hello")
-    cell = new_code_cell("x", outputs=[both, only_widget, emptied, bench, stream], execution_count=1)
+    streams = (
+        new_output("stream", text="hel"),
+        new_output("stream", text="lo"),
+        new_output("stream", name="stderr", text="!"),
+    )
+    cell = new_code_cell("x", outputs=[both, only_widget, emptied, bench, *streams], execution_count=1)
     cell.metadata = {"execution": {"iopub.status.busy": "now"}, "tags": ["t"], "scrolled": True}
     notebook = new_notebook(cells=[new_markdown_cell("# T"), cell])
     notebook.metadata = {"widgets": {"state": {}}, "kernelspec": {"name": "python3", "display_name": "P"}}
@@ -121,8 +153,9 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
         ["image/png", "text/plain"],
         [WIDGET, "text/plain"],
         [],
+        [],
     ]
-    assert kept[2].text == "hello"
+    assert [kept[2].text, kept[3].text] == ["hello", "!"], "in one piece, stream by stream"
     assert cleaned.cells[1].metadata == {"tags": ["t"]}
     assert clean(cleaned) == cleaned
     assert WIDGET in both.data, "the notebook given stays as it was"

@@ -207,7 +207,7 @@ def test_lab_is_served_on_loopback_and_opens_a_browser_only_on_a_display(display
     screen = ":0" if display or sys.platform == "darwin" else ""
     commands = make("-n", "lab", DISPLAY=screen, WAYLAND_DISPLAY="").stdout
     assert "--ip=127.0.0.1" in commands and "token" not in commands
-    assert "/lab/tree/01_baseline.ipynb" in commands
+    assert "/lab/tree/00_start_here.ipynb" in commands
     assert ("--no-browser" in commands) == (not screen)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import ftlab as ft
+from ftlab.__main__ import main
 from ftlab.errors import DataError
 from ftlab.study import load_cells, plan
 from ftlab.study.first_edition import recipe_of
@@ -198,3 +199,17 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     )
     shown = re.findall(r"\| ([\d.]+) \|$", between("references"), re.M)
     assert shown == [f"{value:.3f}" for value in expected.values()]
+
+
+def test_a_study_of_the_plan_is_trained_by_the_command_that_trains_all_studies(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+    out = tmp_path / "cells.jsonl"
+    where = ["--frozen", str(RESULTS / "frozen.json"), "--storage", f"sqlite:///{tmp_path}/s.db", "--out", str(out)]
+    assert main(["study", "--plan", "passages", "--max_cells", "1", *where]) == 0
+    assert "passages: 1 of 70 cells done" in capsys.readouterr().out
+    (found,) = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
+    assert identity_of(found) == identity(plan.confirming("passages", FROZEN)[0], "passages")
+    assert main(["study", "--plan", "poetry", *where]) == 2 and "its studies: snippets" in capsys.readouterr().err
+    (tmp_path / "frozen.json").write_text("[1]")
+    where[1] = str(tmp_path / "frozen.json")
+    assert main(["study", "--plan", "passages", *where]) == 2 and "--frozen" in capsys.readouterr().err

@@ -119,15 +119,18 @@ def without(name):
         ("[1, 2]", "line 2: holds a list, not a cell"),
         (without("fold"), "line 2: field 'fold' is missing"),
         (without("swa_test"), "line 2: field 'swa_test' is missing"),
-        (broken(fold=-1), "line 2: field 'fold' is -1; wanted: a whole number from 0"),
+        (broken(fold=-1), "line 2: field 'fold' is -1; expected: a whole number from 0"),
         (broken(seed=True), "line 2: field 'seed' is True"),
-        (broken(test="low"), "line 2: field 'test' is 'low'; wanted: a number or null"),
-        (broken(status="interrupted"), "line 2: field 'status' is 'interrupted'; wanted: one of completed"),
+        (broken(test="low"), "line 2: field 'test' is 'low'; expected: a number or null"),
+        (broken(status="interrupted"), "line 2: field 'status' is 'interrupted'; expected: one of completed"),
         (broken(status=["completed"]), "line 2: field 'status'"),
         (broken(name=" "), "line 2: field 'name'"),
-        (broken(evals=[{"step": 1}]), "line 2: field 'evals'.*wanted: a list of looks with step and validation"),
+        (
+            broken(evals=[{"step": 1}]),
+            "line 2: field 'evals'.*expected: a list of evaluations with step",
+        ),
         (broken(loss=None), "line 2: field 'loss'"),
-        (broken(metric="accuracy"), "line 2: field 'metric' is 'accuracy'; wanted: one of rmse, macro_f1"),
+        (broken(metric="accuracy"), "line 2: field 'metric' is 'accuracy'; expected: one of rmse, macro_f1"),
         (broken(n_train=2.5), "line 2: field 'n_train' is 2.5"),
         (broken(changes={"layer_decoy": 0.9}), "line 2: field 'changes' makes no recipe .*layer_decay"),
         (json.dumps(cell()), "line 2: 'baseline' on fold 0 with seed 0 stands already at .*line 1; keep one"),
@@ -525,7 +528,7 @@ def test_the_text_holds_the_numbers_of_the_table():
     assert rows[2][3:6] == [f"{llrd['score']:.4f}", f"{llrd['difference']:+.4f}",
                             f"{llrd['low']:+.4f} to {llrd['high']:+.4f}"]  # fmt: skip
     assert rows[2][6] == f"{llrd['p_holm']:.3f}" and rows[2][7] == llrd["verdict"]
-    assert rows[7] == ["llrd", "4 looks", f"{llrd['selected']:.4f}", f"{llrd['optimism']:+.4f}",
+    assert rows[7] == ["llrd", "4 evaluations", f"{llrd['selected']:.4f}", f"{llrd['optimism']:+.4f}",
                        "x 1.00 (15 timed)", "x 1.00", "0 of 15"]  # fmt: skip
     assert rows[8][1] == "none: averaged" and rows[6][4:6] == ["100 s", "1400 MiB"]
     assert table.loc["llrd", "p_holm"] == pytest.approx(holm(table["p"][:4])[1])  # pairs of techniques count apart

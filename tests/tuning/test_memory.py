@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ftlab.recipe import Recipe
 from ftlab.tuning.memory import ARCHITECTURES, FAMILIES, Architecture, estimate_memory, readable
 from ftlab.tuning.peak_memory import peak_of_device, peak_of_process, restart_peak
 
+OWN = partial(Recipe, head="auto")  # the formulas count the model's own head
 SIZES = dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=112, vocab_size=100)
 NO_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 CONFIGS = {
@@ -101,7 +103,7 @@ def test_the_parameters_of_well_known_models_are_those_that_torch_counts(name):
 
 
 def test_minilm_is_the_model_that_is_loaded():
-    model = ft.load_model(Recipe())
+    model = ft.load_model(OWN())
     assert estimate_memory("minilm").parts["weights"] == sum(p.numel() * p.element_size() for p in model.parameters())
     assert Architecture.of(model.config) == ARCHITECTURES["minilm"]
 
@@ -213,24 +215,24 @@ def tiny(monkeypatch):
 @pytest.mark.parametrize(
     ("recipe", "options"),
     [
-        (Recipe(), {}),
-        (Recipe(batch_size=2), {}),
-        (Recipe(max_length=16), {"checkpointing": True}),
-        (Recipe(), {"checkpointing": True}),
-        (Recipe(), {"precision": "bf16"}),
-        (Recipe(), {"precision": "fp16"}),
-        (Recipe(), {"precision": "bf16", "checkpointing": True}),
-        (Recipe(), {"precision": "pure bf16"}),
-        (Recipe(swa_start=1), {}),
-        (Recipe(optimizer="sgd"), {}),
-        (Recipe(optimizer="bertadam", batch_size=1), {}),
-        (Recipe(batch_size=4, gradient_accumulation_steps=4), {}),
-        (Recipe(batch_size=16, gradient_accumulation_steps=2), {"checkpointing": True}),
+        (OWN(), {}),
+        (OWN(batch_size=2), {}),
+        (OWN(max_length=16), {"checkpointing": True}),
+        (OWN(), {"checkpointing": True}),
+        (OWN(), {"precision": "bf16"}),
+        (OWN(), {"precision": "fp16"}),
+        (OWN(), {"precision": "bf16", "checkpointing": True}),
+        (OWN(), {"precision": "pure bf16"}),
+        (OWN(swa_start=1), {}),
+        (OWN(optimizer="sgd"), {}),
+        (OWN(optimizer="bertadam", batch_size=1), {}),
+        (OWN(batch_size=4, gradient_accumulation_steps=4), {}),
+        (OWN(batch_size=16, gradient_accumulation_steps=2), {"checkpointing": True}),
         # so many texts that activations decide
-        (Recipe(batch_size=48, optimizer="sgd"), {}),
-        (Recipe(batch_size=48, optimizer="sgd"), {"checkpointing": True}),
-        (Recipe(batch_size=48, optimizer="sgd"), {"precision": "bf16"}),
-        (Recipe(batch_size=48, optimizer="sgd"), {"precision": "pure bf16"}),
+        (OWN(batch_size=48, optimizer="sgd"), {}),
+        (OWN(batch_size=48, optimizer="sgd"), {"checkpointing": True}),
+        (OWN(batch_size=48, optimizer="sgd"), {"precision": "bf16"}),
+        (OWN(batch_size=48, optimizer="sgd"), {"precision": "pure bf16"}),
     ],
 )
 def test_a_real_step_holds_what_the_formulas_say(tiny, data, recipe, options):
@@ -249,6 +251,11 @@ def test_a_real_step_holds_what_the_formulas_say(tiny, data, recipe, options):
         assert activations == pytest.approx(measured.saved, rel=0.01)
     else:
         assert measured.peak < ft.measure_memory(recipe, data, precision=options.get("precision", "fp32")).peak * 1.01
+
+
+def test_the_default_head_is_within_a_hundredth_of_the_models_own():
+    own, default = (sum(p.numel() for p in ft.load_model(recipe).parameters()) for recipe in (OWN(), Recipe()))
+    assert default == pytest.approx(own, rel=0.01) and default < own
 
 
 def test_measuring_leaves_no_trace(tiny, data):

@@ -1,4 +1,4 @@
-"""Build the static site of the series: every notebook with its stored outputs, and an explorer that still moves.
+"""Build the static site of the series: every notebook with its stored outputs, its code alone, and an explorer.
 
     python tools/site/build_site.py [folder]        default: _site
 
@@ -23,7 +23,9 @@ from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments import highlight
 from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
@@ -31,7 +33,11 @@ CODE_STYLES = {"html": "xcode", "html[theme=dark]": "monokai"}  # of pygments; b
 DOCUMENTS = {"00_glossary.md": "00_glossary.html", "../data/README.md": "data.html"}  # from notebooks/: page
 NOTE = (
     '<p class="note">A stored notebook: its pictures do not move here. The '
-    '<a href="{up}schedule_explorer.html">schedule explorer</a> does, and everything does once you run it yourself.</p>'
+    '<a href="{up}schedule_explorer.html">explorer</a> does, and everything does once you run it yourself.{more}</p>'
+)
+CODE_NOTE = (
+    '<p class="note">The code cells of <a href="../{page}">this notebook</a> in order, without its text and outputs. '
+    '<button id="copy" type="button">Copy</button> <a href="{name}.py" download>Download {name}.py</a></p>'
 )
 
 
@@ -146,6 +152,29 @@ def code_colours() -> str:
     return re.sub(r"(?m)^(html\S* \.highlight \{|pre \{|td\.|span\.).*\n", "", "\n".join(sheets) + "\n")
 
 
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    """Return a notebook's code cells as one Python file, each cell below `# %%` and the heading it stands under."""
+    parts, heading = [], ""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and cell.source.strip():
+            parts.append(f"# %% {heading}".rstrip() + f"\n{cell.source.rstrip()}\n")
+        else:
+            found = re.findall(r"^#+ (.+)$", cell.source, re.M)
+            heading = found[-1] if found else heading
+    return "\n".join(parts)
+
+
+def write_code(folder: Path, path: Path, title: str) -> str:
+    """Write the code of a notebook as a file and as a page, and return the page's address."""
+    code, page = code_of(nbformat.read(path, as_version=4)), f"code/{path.stem}.html"
+    note = CODE_NOTE.format(page=f"{path.stem}.html", name=path.stem)
+    listing = tidy(highlight(code, PythonLexer(), HtmlFormatter()))
+    body = f'<h1>{escape(title)}: the code</h1>{note}{listing}<script src="../copy.js"></script>'
+    write(folder, page, f"{title}: the code", body)
+    (folder / "code" / f"{path.stem}.py").write_text(code, encoding="utf-8")
+    return page
+
+
 def write(folder: Path, page: str, title: str, body: str, before: str = "", after: str = "") -> None:
     """Write a page with the common frame. before, after: links to the neighbours in the series."""
     html = Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
@@ -167,17 +196,19 @@ def build(folder: Path) -> list[str]:
         html = tidy(body_of(path))
         neighbours = [names[j] if 0 <= j < len(names) else None for j in (i - 1, i + 1)]
         before, after = (f'<a href="{n[0]}">{escape(n[1])}</a>' if n else "" for n in neighbours)
-        write(folder, page, title, NOTE.format(up="") + html, before, after)
+        code = write_code(folder, path, title)
+        more = f' <a href="{code}">Only its code</a>.'
+        write(folder, page, title, NOTE.format(up="", more=more) + html, before, after)
         index += [(address, f"{title}: {heading}", said) for address, heading, said in sections(html, page)]
         question = prose(re.search(r"\*\*The question\.\*\* (.+?)\n\n", text, re.S)[1])
         minutes = re.search(r"\*\*Time\.\*\* (.+?)\.\s", text, re.S)[1]
         link = f'<h2><a href="{page}">{escape(title)}</a></h2>'
         rows.append(f'<li>{link}{question}<p class="time">{escape(minutes)}.</p></li>')
-        pages.append(page)
+        pages += [page, code]
     for path in sorted(NOTEBOOKS.glob("solutions/*.ipynb")):
         page = f"solutions/{path.stem}.html"
         title = title_of(nbformat.read(path, as_version=4).cells[0].source)
-        write(folder, page, title, NOTE.format(up="../") + tidy(body_of(path)))
+        write(folder, page, title, NOTE.format(up="../", more="") + tidy(body_of(path)))
         pages.append(page)
     for source, page in DOCUMENTS.items():
         markdown = (NOTEBOOKS / source).read_text(encoding="utf-8")
@@ -192,7 +223,7 @@ def build(folder: Path) -> list[str]:
     (folder / "search_index.js").write_text(f"const SECTIONS = {found};\n", encoding="utf-8")
     sheets = [(HERE / name).read_text(encoding="utf-8") for name in ("base.css", "site.css")]
     (folder / "style.css").write_text("\n".join([*sheets, code_colours()]) + "\n", encoding="utf-8")
-    for name in ("theme.js", "search.js"):
+    for name in ("theme.js", "search.js", "copy.js"):
         (folder / name).write_text((HERE / name).read_text(encoding="utf-8"), encoding="utf-8")
     return [*pages, "index.html", "schedule_explorer.html"]
 

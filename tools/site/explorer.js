@@ -1,156 +1,169 @@
-// Looks up what `explorer.py` computed, multiplies, and draws.
+// Looks up what `explorer.py` computed, multiplies, and draws: a free setting of the controls, or a run that was trained.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const control = id => document.getElementById(id);
-const total = data.factors.linear[0].length;
-const FRAME = { left: 62, right: 620, top: 34, bottom: 386 };
+const MOVED = ["schedule", "warmup", "decay", "lr", "head", "layers"];
+const size = () => data.sizes[control("size").value];
+const recipe = () => size().recipes.find(one => one.name === control("recipe").value) || null;
+let last = data.start.recipe; // the recipe that "Back" returns to
 
-// A number in as few characters as its size allows, as in every picture of the package: 0.05, 12000, 3.5e-6.
-function number(value) {
-  const size = Math.abs(value);
-  if (value === 0 || (size >= 1e-3 && size < 1e6)) return size < 1e4 ? String(Number(value.toPrecision(4))) : value.toFixed(0);
-  const [mantissa, exponent] = value.toExponential(2).split("e");
-  return `${Number(mantissa)}e${Number(exponent)}`;
+// An array by its number: 32 bits a value, or corners with straight lines between them.
+function array(i) {
+  const held = data.arrays[i];
+  if (typeof held === "string") return [...new Float32Array(Uint8Array.from(atob(held), byte => byte.charCodeAt(0)).buffer)];
+  const [steps, values] = held, filled = [values[0]];
+  for (let i = 1; i < steps.length; i += 1) {
+    const length = steps[i] - steps[i - 1], rise = values[i] - values[i - 1];
+    for (let k = 1; k < length; k += 1) filled.push(values[i - 1] + rise * k / length);
+    filled.push(values[i]);
+  }
+  return filled;
 }
 
+// The rates of every place at every step: those of the run's recipe, or peaks times the schedule's factors.
+function columnsOf(chosen) {
+  if (chosen) return chosen.rates.map(array);
+  const lr = data.rates[control("lr").value], head = control("head").value;
+  const peaks = data.peaks[control("decay").value].slice(-data.lines[control("layers").value].length).map(share => lr * share);
+  if (head !== "") peaks[peaks.length - 1] = data.rates[head];
+  const factors = array(size().factors[control("schedule").value][control("warmup").value]);
+  return peaks.map(peak => factors.map(factor => peak * factor));
+}
+
+const widthOf = svg => Math.max(280, svg.getBoundingClientRect().width); // 0 before the first layout
+
 function state() {
-  const layers = control("layers").value, lr = data.rates[control("lr").value];
-  const decay = data.decays[control("decay").value], warmup = data.warmups[control("warmup").value];
-  const head = control("head").value === "" ? null : data.rates[control("head").value];
-  const schedule = control("schedule").value;
-  const peaks = data.peaks[layers][control("decay").value].map(share => lr * share);
-  if (head !== null) peaks[peaks.length - 1] = head;
-  return {
-    layers, lr, decay, warmup, head, schedule, peaks, looks: data.lines[layers], log: control("log").checked,
-    factors: data.factors[schedule][control("warmup").value], step: Number(control("step").value),
-    warmupSteps: data.warmup_steps[control("warmup").value],
+  const chosen = recipe(), columns = columnsOf(chosen), total = columns[0].length;
+  control("step").max = total - 1;
+  const now = {
+    recipe: chosen, columns, total, epoch: size().steps_per_epoch, looks: data.lines[control("layers").value],
+    warmupSteps: chosen ? chosen.warmup_steps : size().warmup_steps[control("warmup").value], swaStep: chosen && chosen.swa_step,
+    step: Number(control("step").value), log: control("log").checked, width: widthOf(control("picture")),
+    place: control("place").value, seed: control("seed").value,
   };
+  now.lines = groups(now);
+  return now;
 }
 
 // Neighbours with equal rates share a line, named after both ends; the head stays by itself unless all are equal.
-function groups({ peaks, looks }) {
-  if (peaks.every(peak => peak === peaks[0])) return [{ name: "all layers", at: peaks.length - 1, look: ["", "var(--ink)", "var(--ink)", ""] }];
+function groups({ columns, looks }) {
+  const equal = (a, b) => columns[a].every((rate, step) => rate === columns[b][step]);
+  const top = columns.length - 1;
+  if (columns.every((_, i) => equal(i, top))) return [{ name: "all layers", at: top, look: ["", "var(--ink)", "var(--ink)", ""] }];
   const found = [];
-  peaks.forEach((peak, i) => {
-    const last = found[found.length - 1];
-    if (last && i < peaks.length - 1 && peaks[last.at] === peak) { last.at = i; last.look = looks[i]; }
-    else found.push({ first: i, at: i, look: looks[i] });
+  columns.forEach((_, i) => {
+    const before = found[found.length - 1];
+    if (before && i < top && equal(before.at, i)) before.at = i;
+    else found.push({ first: i, at: i });
   });
   for (const group of found) {
-    group.name = group.first === group.at ? looks[group.at][0] : `${looks[group.first][0]} to ${looks[group.at][0]}`;
+    group.look = looks[group.at];
+    group.name = group.first === group.at ? group.look[0] : `${looks[group.first][0]} to ${group.look[0]}`;
   }
   return found;
 }
 
-function say(now, lines) {
-  const highest = Math.max(...now.factors), lowest = now.factors[total - 1];
-  let parts = lines.map(line => {
-    const peak = now.peaks[line.at];
-    return `${line.name} ${number(peak * highest)} at step ${peak ? now.factors.indexOf(highest) : 0}`;
+function sayRates(now) {
+  let parts = now.lines.map(line => {
+    const column = now.columns[line.at], highest = Math.max(...column);
+    return `${line.name} ${number(highest)} at step ${column.indexOf(highest)}`;
   });
   if (parts.length > 3) parts = [parts[0], parts[parts.length - 2], parts[parts.length - 1]];
-  const last = now.peaks.map(peak => peak * lowest), low = Math.min(...last), high = Math.max(...last);
+  const ends = now.columns.map(column => column[now.total - 1]), low = Math.min(...ends), high = Math.max(...ends);
   const end = low === high ? number(low) : `${number(low)} to ${number(high)}`;
   const warm = now.warmupSteps ? `; warm-up ends at step ${now.warmupSteps}` : "";
-  return `Learning rate over ${total} steps; highest: ${parts.join(", ")}; at the last step ${end}${warm}.`;
+  const averaged = now.swaStep ? `; averaging starts at step ${now.swaStep}` : "";
+  return `Learning rate over ${now.total} steps; highest: ${parts.join(", ")}; at the last step ${end}${warm}${averaged}.`;
+}
+
+// A committed run; its validation scores are squared, so that they are losses like those of the batches.
+function runOf(chosen, now) {
+  if (!chosen) return null;
+  const [loss, validation, averaged, scores] = size().runs[chosen.name][`${now.place}/${now.seed}`];
+  const smoothed = loss.map((_, i) => {
+    const window = loss.slice(Math.max(0, i + 1 - chosen.window), i + 1);
+    return window.reduce((sum, value) => sum + value, 0) / window.length;
+  });
+  const squared = scores => scores.map(score => score === null ? null : score ** 2);
+  return { loss, smoothed, at: chosen.evals, rmse: validation, validation: squared(validation), averaged: squared(averaged), scores };
+}
+
+const placeOf = now => `${size().place} ${now.place}, seed ${now.seed}`;
+
+function sayLoss(now, run, baseline) {
+  if (!run) return "No loss: no committed run has this setting.";
+  const { smoothed, rmse } = run, end = one => number(one.smoothed[one.smoothed.length - 1]);
+  const other = baseline ? `; baseline, dashed: training loss ${end(baseline)} at the end` : "";
+  return `${now.recipe.name}, ${placeOf(now)}: training loss ${number(smoothed[0])} at the start, ${end(run)} at the end (smoothed); `
+    + `validation RMSE ${rmse[0].toFixed(3)} at first, ${rmse[rmse.length - 1].toFixed(3)} at the last of ${rmse.length}${other}.`;
+}
+
+const signed = (value, digits = 3) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+
+function sayScores(now, run, baseline) {
+  if (!run) return ["No committed run has this setting: only its learning rates are drawn."];
+  const [validation, test, seconds] = run.scores, [count, mean, lower] = now.recipe.pairs;
+  const strong = document.createElement("strong");
+  strong.textContent = test.toFixed(3);
+  const against = baseline ? `, baseline ${baseline.scores[1].toFixed(3)} (${signed(test - baseline.scores[1])})` : "";
+  const weights = now.recipe.averages ? " of the averaged weights" : "";
+  const chosen = now.recipe.averages ? "" : ", by which its checkpoint was chosen";
+  const all = baseline ? ` One pair shows little: over all ${count} the mean difference is ${signed(mean, 4)}, and ${lower} are lower.` : "";
+  return [`${now.recipe.name}, ${placeOf(now)}: test RMSE${weights} `, strong, `${against}; validation ${validation.toFixed(3)}${chosen}; ${seconds} s (${size().device}).${all}`];
 }
 
 function code(now) {
-  const fields = [];
+  if (now.recipe) {
+    const seed = now.seed === "0" ? "" : `${now.recipe.python.endsWith("()") ? "" : ", "}seed=${now.seed}`;
+    const load = size().python.replaceAll("{seed}", now.seed).replaceAll("{place}", now.place);
+    return `recipe = ft.${now.recipe.python.slice(0, -1)}${seed})\n${load}\nrun = ft.fit(recipe, data, fold=${size().place === "fold" ? now.place : 0})`;
+  }
+  const fields = [...size().base], value = id => data[{ warmup: "warmups", decay: "decays", lr: "rates", head: "rates" }[id]][control(id).value];
   const python = value => Number.isInteger(value) ? `${value}.0` : number(value);
-  if (now.schedule !== data.defaults.schedule) fields.push(`schedule="${now.schedule}"`);
-  if (now.warmup !== data.defaults.warmup) fields.push(`warmup=${python(now.warmup)}`);
-  if (now.decay !== data.defaults.layer_decay) fields.push(`layer_decay=${python(now.decay)}`);
-  fields.push(`lr=${number(now.lr)}`);
-  if (now.head !== null) fields.push(`head_lr=${number(now.head)}`);
-  const model = data.models[now.layers];
+  const schedule = control("schedule").value, model = data.models[control("layers").value];
+  if (schedule !== data.defaults.schedule) fields.push(`schedule="${schedule}"`);
+  if (value("warmup") !== data.defaults.warmup) fields.push(`warmup=${python(value("warmup"))}`);
+  if (value("decay") !== data.defaults.layer_decay) fields.push(`layer_decay=${python(value("decay"))}`);
+  fields.push(`lr=${number(value("lr"))}`);
+  if (control("head").value !== "") fields.push(`head_lr=${number(value("head"))}`);
   if (model !== data.defaults.model) fields.unshift(`model="${model}"`);
   return `recipe = ft.Recipe(${fields.join(", ")})`;
 }
 
-function element(name, attributes, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function roundTicks(high) {
-  const raw = high / 5, power = 10 ** Math.floor(Math.log10(raw));
-  const gap = [1, 2, 5, 10].map(m => m * power).find(m => m >= 0.7 * raw);
-  return Array.from({ length: Math.floor(high / gap) + 1 }, (_, i) => Number((i * gap).toPrecision(12)));
-}
-
-function powersOfTen(low, high) {
-  const first = Math.ceil(Math.log10(low)), last = Math.floor(Math.log10(high)), every = Math.ceil((last - first + 1) / 7);
-  const ticks = [];
-  for (let exponent = first; exponent <= last; exponent += every) ticks.push(10 ** exponent);
-  return ticks;
-}
-
 function sample(look) {
   const svg = element("svg", { viewBox: "0 0 30 10", "aria-hidden": "true" });
-  svg.append(element("path", { d: "M0,5H30", class: "line", "stroke-width": 2.2, "stroke-dasharray": look[3],
-    style: `--light:${look[1]};--dark:${look[2]}` }));
+  svg.append(element("path", { d: "M0,5H30", class: "line", "stroke-width": 2.2, "stroke-dasharray": look[3], style: colours([look[1], look[2]]) }));
   return svg;
 }
 
-const across = step => FRAME.left + (FRAME.right - FRAME.left) * step / total;
-
 function draw() {
-  const now = state(), lines = groups(now), picture = control("picture"), text = say(now, lines);
-  const rates = lines.map(line => now.factors.map(factor => now.peaks[line.at] * factor));
-  const seen = rates.flat().filter(rate => rate > 0);
-  const high = seen.length ? Math.max(...seen) * (now.log ? 1.3 : 1.08) : 1;
-  const low = now.log && seen.length ? Math.min(...seen) / 1.3 : 0;
-  const place = rate => now.log ? Math.log(rate / low) / Math.log(high / low) : rate / high;
-  const up = rate => FRAME.bottom - (FRAME.bottom - FRAME.top) * place(rate);
+  const now = state(), run = runOf(now.recipe, now);
+  const baseline = now.recipe && now.recipe.name !== "baseline" ? runOf(size().recipes[0], now) : null;
+  drawRates(control("picture"), now);
+  drawLoss(control("loss"), now, run, baseline, ["no committed run has this setting:", "no loss to draw"]);
+  const frame = frameOf(now.width);
+  control("stage").style.setProperty("--left", `${frame.left - 8}px`);
+  control("stage").style.setProperty("--long", `${across(frame, now.total, now.total - 1) - frame.left + 16}px`);
 
-  picture.replaceChildren();
-  picture.setAttribute("aria-label", text);
-  picture.append(element("text", { x: 8, y: 17, "font-weight": 600 }, "Learning rate of every layer"));
-  const rule = { stroke: "currentColor", fill: "none" };
-  for (const tick of now.log && seen.length ? powersOfTen(low, high) : roundTicks(high)) {
-    const y = up(tick).toFixed(1);
-    picture.append(element("path", { ...rule, d: `M${FRAME.left},${y}H${FRAME.right}`, opacity: 0.15 }));
-    picture.append(element("text", { x: FRAME.left - 6, y: Number(y) + 4, "text-anchor": "end" }, number(tick)));
-  }
-  picture.append(element("path", { ...rule, d: `M${FRAME.left},${FRAME.top}V${FRAME.bottom}H${FRAME.right}` }));
-  for (let step = 0; step <= total; step += data.steps_per_epoch) {
-    picture.append(element("path", { ...rule, d: `M${across(step)},${FRAME.bottom}v5` }));
-    picture.append(element("text", { x: across(step), y: FRAME.bottom + 19, "text-anchor": "middle" }, step));
-  }
-  const middle = (FRAME.left + FRAME.right) / 2;
-  picture.append(element("text", { x: middle, y: FRAME.bottom + 38, "text-anchor": "middle" }, `step (${data.steps_per_epoch} an epoch)`));
-  lines.forEach((line, i) => {
-    let path = "", gap = true;
-    rates[i].forEach((rate, step) => {
-      if (now.log && !(rate > 0)) { gap = true; return; }
-      path += `${gap ? "M" : "L"}${across(step).toFixed(1)},${up(rate).toFixed(1)}`;
-      gap = false;
-    });
-    picture.append(element("path", { d: path, class: "line", "stroke-width": 2, "stroke-dasharray": line.look[3],
-      style: `--light:${line.look[1]};--dark:${line.look[2]}` }));
-  });
-  const x = across(now.step).toFixed(1), late = now.step > 0.8 * total;
-  picture.append(element("path", { ...rule, d: `M${x},${FRAME.top}V${FRAME.bottom}`, "stroke-dasharray": "2 3", id: "mark" }));
-  picture.append(element("text", { x: late ? x - 5 : Number(x) + 5, y: FRAME.top + 4, "text-anchor": late ? "end" : "start" }, `step ${now.step}`));
-
-  control("said").textContent = text;
-  control("recipe").textContent = code(now);
+  control("said").textContent = sayRates(now);
+  control("picture").setAttribute("aria-label", control("said").textContent);
+  control("loss").setAttribute("aria-label", sayLoss(now, run, baseline));
+  control("scores").replaceChildren(...sayScores(now, run, baseline));
+  control("back").hidden = Boolean(run);
+  control("back").textContent = `Back to ${last}`;
+  control("recipe-code").textContent = code(now);
   control("at-step").textContent = `at step ${now.step}`;
-  const rows = [...lines].reverse().map(line => {
-    const row = document.createElement("tr"), name = document.createElement("th");
+  control("rates").replaceChildren(...[...now.lines].reverse().map(line => {
+    const row = document.createElement("tr"), name = document.createElement("th"), column = now.columns[line.at];
     name.scope = "row";
     name.append(sample(line.look), line.name);
     row.append(name);
-    const peak = now.peaks[line.at];
-    for (const rate of [peak, peak * now.factors[now.step]]) row.insertCell().textContent = number(rate);
+    for (const rate of [Math.max(...column), column[now.step]]) row.insertCell().textContent = number(rate);
     return row;
-  });
-  control("rates").replaceChildren(...rows);
+  }));
   const shown = {
-    warmup: `${now.warmup} (${now.warmupSteps} steps)`, decay: String(now.decay), lr: number(now.lr), step: String(now.step),
+    warmup: `${data.warmups[control("warmup").value]} (${now.warmupSteps} steps)`, decay: String(data.decays[control("decay").value]),
+    lr: number(data.rates[control("lr").value]), step: `${now.step}`,
   };
   for (const [id, words] of Object.entries(shown)) {
     control(`${id}-value`).textContent = words;
@@ -158,36 +171,100 @@ function draw() {
   }
 }
 
-function fill() {
-  for (const [family, names] of Object.entries(data.families)) {
-    const group = document.createElement("optgroup");
-    group.label = family;
-    group.append(...names.map(name => new Option(name)));
-    control("schedule").append(group);
-  }
-  control("head").append(new Option("as the top layer", ""), ...data.rates.map((rate, i) => new Option(number(rate), i)));
-  for (const layers of Object.keys(data.peaks)) {
-    control("layers").append(new Option(`${layers} (${data.models[layers].split("/").pop()})`, layers));
-  }
-  const start = data.start;
-  const ranges = { warmup: data.warmups, decay: data.decays, lr: data.rates, step: data.factors.linear[0] };
-  for (const [id, values] of Object.entries(ranges)) control(id).max = values.length - 1;
-  control("warmup").value = data.warmups.indexOf(start.warmup);
-  control("decay").value = data.decays.indexOf(start.layer_decay);
-  control("lr").value = data.rates.indexOf(start.lr);
-  control("step").value = data.steps_per_epoch;
-  control("schedule").value = start.schedule;
-  control("layers").value = start.layers;
+function fillSize() {
+  const { recipes, places, place, note } = size(), before = control("place").value;
+  const options = recipes.map(one => new Option(one.what ? `${one.name}: ${one.what}` : one.name, one.name));
+  const free = new Option("none: a free setting", "");
+  free.disabled = true;
+  control("recipe").replaceChildren(free, ...options);
+  control("place-name").textContent = place[0].toUpperCase() + place.slice(1);
+  control("place").replaceChildren(...Object.keys(places).map(name => new Option(name)));
+  if (before in places) control("place").value = before;
+  control("size-help").textContent = note;
+  fillSeeds();
 }
 
-fill();
-draw();
-document.querySelector("form").addEventListener("input", draw);
-document.querySelector("form").addEventListener("submit", event => event.preventDefault());
-control("picture").addEventListener("pointermove", event => {
-  const box = control("picture").getBoundingClientRect();
-  const x = (event.clientX - box.left) * 640 / box.width;
-  const step = Math.round((x - FRAME.left) * total / (FRAME.right - FRAME.left));
-  control("step").value = Math.max(0, Math.min(total - 1, step));
+function fillSeeds() {
+  const seeds = size().places[control("place").value].map(String), before = control("seed").value;
+  control("seed").replaceChildren(...seeds.map(seed => new Option(seed)));
+  if (seeds.includes(before)) control("seed").value = before;
+}
+
+// Choose a recipe that was trained, and set every control to it.
+function choose(name) {
+  const found = size().recipes.find(one => one.name === name) || size().recipes[0];
+  control("recipe").value = last = found.name;
+  for (const id of MOVED) control(id).value = found.at[id];
+}
+
+function moved(event) {
+  const id = event.target.id, share = control("step").value / control("step").max;
+  if (id === "size") { fillSize(); choose(last); }
+  if (id === "recipe") choose(control("recipe").value);
+  if (id === "place") fillSeeds();
+  if (MOVED.includes(id)) { // a recipe that differs from the baseline in nothing but these may stand there now
+    const found = size().recipes.find(one => one.plain && MOVED.every(name => one.at[name] === control(name).value));
+    control("recipe").value = found ? found.name : "";
+    if (found) last = found.name;
+  }
+  const total = columnsOf(recipe())[0].length;
+  if (id !== "step" && total - 1 !== Number(control("step").max)) {
+    control("step").max = total - 1;
+    control("step").value = Math.round(share * (total - 1));
+  }
   draw();
-});
+}
+
+let timer = null;
+
+function pause() {
+  clearInterval(timer);
+  timer = null;
+  control("play").textContent = "▶";
+  control("play").setAttribute("aria-label", "Play the run");
+}
+
+function play() {
+  if (timer) { pause(); return; }
+  const step = control("step");
+  if (step.value === step.max) step.value = 0;
+  control("play").textContent = "❚❚";
+  control("play").setAttribute("aria-label", "Pause");
+  timer = setInterval(() => {
+    step.value = Number(step.value) + Math.max(1, Math.round(step.max / 120));
+    draw();
+    if (step.value === step.max) pause();
+  }, 60);
+}
+
+function point(event) {
+  pause();
+  const frame = frameOf(widthOf(event.currentTarget)), box = event.currentTarget.getBoundingClientRect(), total = Number(control("step").max) + 1;
+  control("step").value = Math.round((event.clientX - box.left - frame.left) * total / (frame.right - frame.left));
+  draw();
+}
+
+for (const [family, names] of Object.entries(data.families)) {
+  const group = document.createElement("optgroup");
+  group.label = family;
+  group.append(...names.map(name => new Option(name)));
+  control("schedule").append(group);
+}
+control("head").append(new Option("as the top layer", ""), ...data.rates.map((rate, i) => new Option(number(rate), i)));
+control("layers").append(...Object.entries(data.models).map(([layers, model]) => new Option(`${layers} (${model.split("/").pop()})`, layers)));
+control("size").append(...data.sizes.map((one, i) => new Option(one.name, i)));
+for (const [id, values] of [["warmup", data.warmups], ["decay", data.decays], ["lr", data.rates]]) control(id).max = values.length - 1;
+control("size").value = data.start.size;
+fillSize();
+choose(data.start.recipe);
+control("step").max = columnsOf(recipe())[0].length - 1;
+control("step").value = Math.round(data.start.step * control("step").max);
+pause();
+draw();
+control("explorer").addEventListener("input", moved);
+control("step").addEventListener("input", pause);
+control("explorer").addEventListener("submit", event => event.preventDefault());
+control("play").addEventListener("click", play);
+control("back").addEventListener("click", () => { choose(last); draw(); control("recipe").focus(); });
+for (const id of ["picture", "loss"]) for (const kind of ["pointermove", "pointerdown"]) control(id).addEventListener(kind, point);
+new ResizeObserver(() => requestAnimationFrame(draw)).observe(control("stage"));

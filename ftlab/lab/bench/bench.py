@@ -694,10 +694,15 @@ class Bench(Panel):
         """Show the widgets, and beside them the picture that a saved notebook keeps.
 
         These are two displays, because JupyterLab would build the widgets anew, and drop what is being typed, each time
-        that the picture of one display changes. While the widgets live, their style sheet hides the picture.
+        that the picture of one display changes. While the widgets live, their style sheet hides the picture. Without
+        data nothing is trained, no picture changes, and one display does.
         """
         from IPython.display import display
 
+        if self.data is None:
+            bundle, metadata = self._repr_mimebundle_()
+            display(bundle, metadata=metadata, raw=True)
+            return
         self.note_shown()
         widgets = self.view._repr_mimebundle_()
         display({**widgets, "text/plain": ""}, raw=True)

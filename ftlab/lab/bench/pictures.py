@@ -124,6 +124,7 @@ def scores(rows: Sequence[Row], current: Row | None) -> Chart | None:
         note="of each run's best evaluation: selected on it, so it flatters",
         x=Axis(low=0),
         y=Axis(names=names),
+        own_x=True,
     )
 
 

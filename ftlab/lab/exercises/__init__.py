@@ -1,4 +1,4 @@
-"""Answers to the notebooks' exercises, checked at once: what you gave, what was wanted, and a hint when they differ.
+"""Answers to the notebooks' exercises, checked at once: what you gave, what was expected, and a hint when they differ.
 
 The right answer is worked out when it is asked for, from the package itself, never stored.
 """

@@ -14,7 +14,7 @@ CHECKS: dict[str, Callable[[Any], tuple[bool, str]]] = {}
 def check(name: str, answer: Any) -> bool | None:
     """Check the answer to an exercise, such as "01.1"; print the verdict and return it, None for no answer yet.
 
-    Raises ExerciseError for an unknown exercise, or for an answer of the wrong kind, saying what kind is wanted.
+    Raises ExerciseError for an unknown exercise, or for an answer of the wrong kind, saying what kind is expected.
     """
     if name not in CHECKS:
         raise ExerciseError(f"exercise {name!r} is unknown; there are {', '.join(sorted(CHECKS))}")

@@ -31,17 +31,18 @@ def _updates(answer: Any) -> tuple[bool, str]:
 
 
 @exercise("01.2")
-def _rmse(answer: Any) -> tuple[bool, str]:
-    """A function rmse(predictions, targets) over all examples, tried on arrays drawn here."""
-    rmse = function("01.2", answer)
+def _padding(answer: Any) -> tuple[bool, str]:
+    """A function padding(lengths): the share of a batch that is padding, tried on lengths drawn here."""
+    padding = function("01.2", answer)
     generator = np.random.default_rng()
-    for n in (1, 2, 17, 1000):
-        predictions, targets = generator.normal(size=(2, n))
-        wanted = math.sqrt(sum((p - t) ** 2 for p, t in zip(predictions, targets, strict=True)) / n)
-        got = number("01.2", rmse(predictions, targets))
-        if not math.isclose(got, wanted, rel_tol=1e-9):
-            return False, f"For {n} random values your function gives {got:.4f}; {wanted:.4f} was wanted."
-    return True, "It agrees with the definition on four sets of random values."
+    for n in (1, 2, 16):
+        lengths = generator.integers(3, 200, n)
+        longest, real = max(lengths.tolist()), sum(lengths.tolist())
+        expected = (n * longest - real) / (n * longest)
+        got = number("01.2", padding(lengths))
+        if not math.isclose(got, expected, rel_tol=1e-9, abs_tol=1e-12):
+            return False, f"For lengths {lengths.tolist()} your function gives {got:.4f}; {expected:.4f} was expected."
+    return True, "Padding is what all texts lack of the longest one, as a share of texts times longest."
 
 
 @exercise("01.3")
@@ -53,14 +54,14 @@ def _schedule(answer: Any) -> tuple[bool, str]:
     if schedule.total_steps != 135:
         return (
             False,
-            f"With 27 steps an epoch your recipe makes {schedule.total_steps} steps; 135 were wanted.",
+            f"With 27 steps an epoch your recipe makes {schedule.total_steps} steps; 135 were expected.",
         )
-    wanted = 5e-5 * 0.5 * (1 + np.cos(np.pi * np.arange(135) / 135))
-    gap = np.abs(schedule.lr - wanted[:, None]).max(axis=1)
+    expected = 5e-5 * 0.5 * (1 + np.cos(np.pi * np.arange(135) / 135))
+    gap = np.abs(schedule.lr - expected[:, None]).max(axis=1)
     if gap.max() > 1e-12:
         step = int(gap.argmax())
         return (
             False,
-            f"At step {step} your rates reach {schedule.lr[step].max():.2e}; {wanted[step]:.2e} was wanted.",
+            f"At step {step} your rates reach {schedule.lr[step].max():.2e}; {expected[step]:.2e} was expected.",
         )
     return True, "Every layer's rate follows the curve."

@@ -9,21 +9,43 @@ import numpy as np
 
 from ftlab.bert_schedules import missing_correction
 from ftlab.errors import ExerciseError
-from ftlab.lab.exercises.base import exercise, function, number
+from ftlab.lab.exercises.base import exercise, function, number, run
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
 
 
+@exercise("09.a")
+def _as_good_as_adamw(answer: Any) -> tuple[bool, str]:
+    """The runs of AdamW, and one of BertAdam that is as good as that under its seed, within 0.02."""
+    if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], (list, tuple)):
+        raise ExerciseError(f"09.a: wants the runs of AdamW and one of BertAdam, got {type(answer).__name__}")
+    others, found = [run("09.a", each) for each in answer[0]], run("09.a", answer[1])
+    if found.recipe.optimizer != "bertadam":
+        return False, f"The optimizer of that run is {found.recipe.optimizer!r}."
+    same = [each for each in others if each.recipe.seed == found.recipe.seed]
+    if not same:
+        return False, f"No run of AdamW has seed {found.recipe.seed}; use a seed that has one."
+    if found.recipe.epochs != same[0].recipe.epochs or len(found.history) != len(same[0].history):
+        return (
+            False,
+            f"It makes {len(found.history)} updates and AdamW {len(same[0].history)}; leave these as they are.",
+        )
+    difference = found.history.best["score"] - same[0].history.best["score"]
+    if not difference <= 0.02:
+        return False, f"It is {difference:+.3f} above AdamW. How far does it walk in effect?"
+    return True, f"Its difference to AdamW is {difference:+.3f}, at a learning rate of {found.recipe.lr:.1e}."
+
+
 @exercise("09.1")
-def _twice_as_far(answer: Any) -> tuple[bool, str]:
-    """For how many updates does BertAdam move more than twice as far as AdamW at the same rate?"""
-    right = int(np.sum(missing_correction(np.arange(10_000)) > 2))
-    if number("09.1", answer) == right:
-        return True, f"Up to update {right}: the square root of 1 - 0.999^t passes one half there."
+def _four_times_as_far(answer: Any) -> tuple[bool, str]:
+    """For how many updates does BertAdam move more than four times as far as AdamW at the same rate?"""
+    above = np.flatnonzero(missing_correction(np.arange(10_000)) > 4) + 1
+    if number("09.1", answer) == len(above):
+        return True, f"{len(above)} of them, from update {above[0]} to {above[-1]}: the first one is not yet so long."
     return (
         False,
         "The factor is (1 - 0.9^t) / sqrt(1 - 0.999^t) at update t = 1, 2, 3, ... Count the updates at which it is "
-        "above 2; after a few dozen the numerator is 1 for all purposes.",
+        "above 4; it rises at first.",
     )
 
 
@@ -41,7 +63,7 @@ def _same_movement(answer: Any) -> tuple[bool, str]:
             got = math.nan  # 1 - b^t with t = 0: the first update has t = 1
         if not math.isclose(got, wanted, rel_tol=1e-6):
             return False, (
-                f"For rate {rate:.2e} at step {step} yours is {got:.2e}; {wanted:.2e} was wanted. Steps count from 0, "
+                f"For rate {rate:.2e} at step {step} yours is {got:.2e}; {wanted:.2e} is right. Steps count from 0, "
                 "updates t from 1."
             )
     return True, "At eight steps drawn at random, BertAdam at your rate moves as AdamW at the one given."
@@ -70,7 +92,7 @@ def _half_every_epoch(answer: Any) -> tuple[bool, str]:
     if len(differ):
         step = int(differ[0])
         return False, (
-            f"At step {step} your rate is {yours.lr[step, -1]:.3g}; {right.lr[step, -1]:.3g} was wanted. decay_rate is "
+            f"At step {step} your rate is {yours.lr[step, -1]:.3g}; {right.lr[step, -1]:.3g} is right. decay_rate is "
             "the factor, decay_steps the number of steps in which it applies once."
         )
     return True, "It rises over 11 steps, and 27 steps later it is at one half, then a quarter, then an eighth."

@@ -7,21 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.clinic.diagnosis import diagnose
+from ftlab.clinic.diagnosis import LEARNED, diagnose
 from ftlab.errors import CheckpointError, ExerciseError
 from ftlab.lab.exercises.base import exercise, function, number
 
+TRIALS = 3
+
 
 @exercise("10.1")
-def _quiet_batch(answer: Any) -> tuple[bool, str]:
-    """From which batch size on does the loss of one batch scatter by at most a quarter of its value?"""
-    right = math.ceil(2 / 0.25**2)
-    given = number("10.1", answer)
-    if given == right:
-        return True, f"sqrt(2 / {right}) = {math.sqrt(2 / right):.2f}."
-    if not given > 0:
-        return False, "A batch has one row or more."
-    return False, f"Batches of {given:g} scatter by {math.sqrt(2 / given):.2f}; the smallest with 0.25 was wanted."
+def _cure(answer: Any) -> tuple[bool, str]:
+    """A bench of the clinic on which one of at most three runs after the sick one has learned and shows no finding."""
+    if not hasattr(answer, "findings_of"):
+        kind = type(answer).__name__
+        raise ExerciseError(f"10.1: wants the bench on which you cured the run, ft.panels.CurePanel(...), got {kind}")
+    trials = [row for row in answer.rows if row.changed and row.done and row.settings["case"] == answer.case.value]
+    if not trials:
+        return False, "The bench has no run yet that changed anything. Move a control and train."
+    if len(trials) > TRIALS:
+        return False, f"{len(trials)} trials. Make a new bench; three have to do, so read the diagnosis before each."
+    if any("data" in row.changed for row in trials):
+        return False, "This case has sound data: cure it by the recipe."
+    for row in trials:
+        best = min((e["loss"] for e in row.history.evals), default=math.inf)
+        chance = answer.chance(row)
+        if not answer.findings_of(row) and best < LEARNED * chance:
+            changed = ", ".join(row.changed)
+            return True, f"{row.name} (changed: {changed}) has a validation loss of {best:.3f}; chance is {chance:.3f}."
+    found = answer.findings_of(trials[-1])
+    said = found[0] if found else "nothing, but its validation loss is more than 0.6 of chance: it has learned little"
+    left = TRIALS - len(trials)
+    return False, f"Of {trials[-1].name} the rules say: {said}. {left} trial{'s' * (left != 1)} left."
 
 
 @exercise("10.2")
@@ -31,14 +46,14 @@ def _mean_predictor(answer: Any) -> tuple[bool, str]:
     generator = np.random.default_rng()
     for shift in (0.0, 1.0, -3.0):
         train, test = generator.normal(2, 1.5, 60), generator.normal(2 + shift, 0.5, 40)
-        wanted = float(np.mean((test - train.mean()) ** 2))
+        expected = float(np.mean((test - train.mean()) ** 2))
         got = number("10.2", chance(train.copy(), test.copy()))
-        if not math.isclose(got, wanted, rel_tol=1e-6):
-            hint = "That is the test part's variance: nobody knows the test part's mean when training."
+        if not math.isclose(got, expected, rel_tol=1e-6):
+            hint = "That is the test set's variance: nobody knows the test set's mean when training."
             hint = hint if math.isclose(got, float(np.var(test)), rel_tol=1e-6) else "Which one number does it predict?"
             means = f"training mean {train.mean():.2f}, test mean {test.mean():.2f}"
-            return False, f"With {means} your function gives {got:.3f}; {wanted:.3f} was wanted. {hint}"
-    return True, "The training part decides what is predicted, the test part what it costs."
+            return False, f"With {means} your function gives {got:.3f}; {expected:.3f} was expected. {hint}"
+    return True, "The training set decides what is predicted, the test set what it costs."
 
 
 @exercise("10.3")
@@ -54,4 +69,4 @@ def _invent_a_log(answer: Any) -> tuple[bool, str]:
         return True, f"It finds overfitting alone: {'; '.join(found[0].evidence)}."
     if not found:
         return False, "It finds nothing. Does eval_loss turn and rise clearly while loss goes on falling?"
-    return False, f"It finds {', '.join(found.names)}. Only overfitting was wanted."
+    return False, f"It finds {', '.join(found.names)}. Only overfitting was expected."

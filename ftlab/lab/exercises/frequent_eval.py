@@ -13,23 +13,23 @@ from ftlab.techniques.frequent_eval import BestScore, is_evaluation_step
 
 
 @exercise("06.1")
-def _number_of_looks(answer: Any) -> tuple[bool, str]:
-    """How many looks does a run of 5 epochs of 27 steps take with eval_every=15?"""
+def _number_of_evaluations(answer: Any) -> tuple[bool, str]:
+    """How many evaluations does a run of 5 epochs of 27 steps take with eval_every=15?"""
     total = 5 * 27
     plan = {"eval_every": 15, "steps_per_epoch": 27, "total_steps": total}
     right = sum(is_evaluation_step(step, **plan) for step in range(1, total + 1))
     if number("06.1", answer) == right:
         return True, "Nine multiples of 15 and five ends of epochs, of which one, step 135, is both."
-    return False, "Count the multiples of 15, and the ends of epochs; a step that is both is one look, not two."
+    return False, "Count the multiples of 15, and the ends of epochs; a step that is both is one evaluation, not two."
 
 
 @exercise("06.2")
 def _keep(answer: Any) -> tuple[bool, str]:
-    """A function keep(scores, patience) that returns (look kept, number of looks taken), tried on random scores."""
+    """A function keep(scores, patience) -> (evaluation kept, evaluations made), tried on random scores."""
     keep = function("06.2", answer)
     generator = np.random.default_rng()
-    for looks, patience in ((1, 1), (6, 1), (12, 3), (40, 2), (40, 5), (40, 50)):
-        scores = generator.integers(0, 30, looks) / 10  # coarse, so that some are equal
+    for count, patience in ((1, 1), (6, 1), (12, 3), (40, 2), (40, 5), (40, 50)):
+        scores = generator.integers(0, 30, count) / 10  # coarse, so that some are equal
         best, kept, taken = BestScore(patience=patience), 0, 0
         for i, score in enumerate(scores.tolist()):
             kept, taken = i if best.update(score) else kept, i + 1
@@ -41,13 +41,13 @@ def _keep(answer: Any) -> tuple[bool, str]:
             raise ExerciseError("06.2: wants a function that returns two whole numbers") from None
         if got != (kept, taken):
             shown = f"[{', '.join(f'{score:g}' for score in scores)}]"
-            return False, f"For patience {patience} and {shown} it gives {got}; {(kept, taken)} was wanted."
+            return False, f"For patience {patience} and {shown} it gives {got}; {(kept, taken)} was expected."
     return True, "It agrees with BestScore on six sets of random scores."
 
 
 @exercise("06.3")
-def _looks_for_an_optimism(answer: Any) -> tuple[bool, str]:
-    """From how many equally good, independent looks of noise 0.02 does the best flatter by more than 0.03?"""
+def _evaluations_for_an_optimism(answer: Any) -> tuple[bool, str]:
+    """From how many equally good, independent evaluations of noise 0.02 does the best flatter by more than 0.03?"""
     counts = np.arange(1, 200)
     right = int(counts[-0.02 * expected_minimum(counts) > 0.03][0])
     if number("06.3", answer) == right:

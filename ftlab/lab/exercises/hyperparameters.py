@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ftlab.errors import ExerciseError
-from ftlab.lab.exercises.base import exercise, function, number
+from ftlab.lab.exercises.base import exercise, function, number, run
 from ftlab.recipe import Recipe
 
 VALIDATION = {"loss": (0.3361, 0.4237, 0.5818), "accuracy": (0.8555, 0.8687, 0.8630)}
-"""A published run of BERT-base on 8,530 sentences of film reviews, by epoch; the notebook draws it."""
+"""A run of BERT-base on 8,530 sentences of film reviews by epoch (Brenndoerfer 2025); the notebook has its table."""
 
 # key: (right answer, hint)
 _QUIZ = {
@@ -24,6 +24,43 @@ _QUIZ = {
     "epoch by loss": (int(np.argmin(VALIDATION["loss"])) + 1, "the lowest validation loss; epochs count from 1"),
     "epoch by accuracy": (int(np.argmax(VALIDATION["accuracy"])) + 1, "the highest accuracy; epochs count from 1"),
 }
+
+
+@exercise("08.a")
+def _low_rate(answer: Any) -> tuple[bool, str]:
+    """A run that does well at a rate of 2e-5, where the default has hardly begun after 28 updates."""
+    found = run("08.a", answer)
+    score, updates, lr = found.history.best["score"], len(found.history), found.recipe.lr
+    if lr > 2e-5 * (1 + 1e-6):
+        return False, f"Its rate is {lr:.1e}; leave it at 2e-5."
+    if found.recipe.layer_decay != 1 or found.recipe.optimizer != "adamw":
+        return False, "No technique is needed here; the controls of the bench will do."
+    if not score < 0.65:
+        return False, f"{updates} updates brought it to {score:.3f}; 0.65 is the mark. How could there be more of them?"
+    return (
+        True,
+        f"{score:.3f} after {updates} updates: a low rate lacks updates, and small batches or epochs give them.",
+    )
+
+
+@exercise("08.b")
+def _cured(answer: Any) -> tuple[bool, str]:
+    """A run of the two classes whose validation loss does not turn."""
+    found = run("08.b", answer)
+    if found.history.metric != "macro_f1":
+        raise ExerciseError("08.b: wants a run of the bench with two classes, overfit.train()")
+    losses, score = [e["loss"] for e in found.history.evals], found.history.best["score"]
+    if len(losses) < 2:
+        return False, "With a single evaluation no turn can be seen; train for two epochs or more."
+    if not losses[-1] <= 1.1 * min(losses):
+        turn = losses.index(min(losses)) + 1
+        return False, f"The validation loss rises from {min(losses):.3f} at evaluation {turn} to {losses[-1]:.3f}."
+    if not score >= 0.8:
+        return False, f"The loss does not turn, but the best macro F1 is {score:.3f}; 0.8 is the mark."
+    return (
+        True,
+        f"It ends at a validation loss of {losses[-1]:.3f}, its lowest {min(losses):.3f}; macro F1 {score:.3f}.",
+    )
 
 
 @exercise("08.1")
@@ -74,7 +111,7 @@ def _scaled(answer: Any) -> tuple[bool, str]:
         return False, f"{answer.batch_size} texts do not fit the device at once; 8 do."
     effective, wanted = answer.batch_size * answer.gradient_accumulation_steps, 4 * base.batch_size
     if effective != wanted:
-        return False, f"An update of yours sees {effective} texts; four times {base.batch_size} were wanted."
+        return False, f"An update of yours sees {effective} texts; four times {base.batch_size} were expected."
     if not math.isclose(answer.lr, 4 * base.lr, rel_tol=1e-6):
         return False, f"The batch has grown by a factor of 4, your rate by {answer.lr / base.lr:g}."
     return True, f"{answer.batch_size} texts at a time, {effective} an update, at a rate of {answer.lr:g}."

@@ -6,23 +6,27 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from ftlab.errors import ExerciseError
 from ftlab.lab.exercises.base import exercise, function, number
-from ftlab.study import holm, sign_flip_p
+from ftlab.study.statistics import LEVEL, POWER, holm, paired_t
 
 
 @exercise("07.1")
-def _fewest_pairs(answer: Any) -> tuple[bool, str]:
-    """How many pairs must agree before Holm's correction for seven recipes lets one of them through at 0.05?"""
-    smallest = {n: 7 * sign_flip_p(np.ones(n)) for n in range(2, 16)}
-    right = next(n for n, p in smallest.items() if p < 0.05)
+def _blocks_needed(answer: Any) -> tuple[bool, str]:
+    """How many pairs with a standard deviation of 0.038 does it take to see a difference of 0.01?"""
+
+    def sees(n: int) -> float:
+        return 0.038 * float(stats.t.ppf((1 + LEVEL) / 2, n - 1) + stats.t.ppf(POWER, n - 1)) / math.sqrt(n)
+
+    right = next(n for n in range(2, 1000) if sees(n) <= 0.01)
     given = number("07.1", answer)
     if given == right:
-        return True, f"7 x 2 / 2^{right} = {smallest[right]:.3f}; one pair fewer gives {smallest[right - 1]:.3f}."
-    if given in smallest:
-        return False, f"With {given:g} pairs p is 2 / 2^{given:g} at least, and seven times that {smallest[given]:.3f}."
-    return False, "If n pairs agree, 2 of the 2^n patterns of signs are as extreme. Holm takes the smallest p times 7."
+        return True, f"With {right} blocks it sees {sees(right):.5f}, with one fewer {sees(right - 1):.5f}."
+    if given.is_integer() and 2 <= given < 1000:
+        return False, f"With {given:g} blocks it sees {sees(int(given)):.5f}. Student's quantiles depend on n as well."
+    return False, "`sees` is (t at 97.5 % + t at 80 %) times sd / sqrt(n): find the first n with 0.01 or less."
 
 
 @exercise("07.2")
@@ -42,23 +46,25 @@ def _holm(answer: Any) -> tuple[bool, str]:
         if not np.allclose(given, holm(p)):
             i = int(np.argmax(np.abs(given - holm(p))))
             shown = ", ".join(f"{value:.3f}" for value in p)
-            return False, f"From {shown} the one of {p[i]:.3f} becomes {given[i]:.3f}; {holm(p)[i]:.3f} was wanted."
+            return False, f"From {shown} the one of {p[i]:.3f} becomes {given[i]:.3f}; {holm(p)[i]:.3f} was expected."
     return True, "Six random sets came out as Holm's."
 
 
 @exercise("07.3")
-def _p_by_fold(answer: Any) -> tuple[bool, str]:
-    """A function p_by_fold(table) of differences (folds, seeds) -> p when the signs of whole folds are flipped."""
-    p_by_fold = function("07.3", answer)
+def _corrected_interval(answer: Any) -> tuple[bool, str]:
+    """A function interval(differences, test, train) -> the 95 % interval with Nadeau and Bengio's correction."""
+    interval = function("07.3", answer)
     generator = np.random.default_rng()
-    for shape in ((2, 3), (5, 1), (5, 3), (6, 2)):
-        for shift in (0.0, 1.0, 9.0):
-            table = np.round(generator.normal(shift, 1, shape), 3)
-            right = sign_flip_p(table.sum(axis=1))
-            given = number("07.3", p_by_fold(table.copy()))
-            if not math.isclose(given, right, abs_tol=1e-6):
-                return False, (
-                    f"For {shape[0]} folds and {shape[1]} seeds it gives {given:.4f}; {right:.4f} was wanted. There "
-                    f"are {2 ** shape[0]} patterns: one sign a fold, the same for all its seeds; count both sides."
-                )
-    return True, "Twelve random tables agree. With five folds it can never fall below 2/32."
+    for n, test, train in ((5, 144, 432), (10, 80, 200), (20, 200, 2000), (12, 0, 432)):
+        differences = np.round(generator.normal(-0.01, 0.02, n), 3)
+        right = paired_t(differences, overlap=test / train)
+        try:
+            low, high = (float(value) for value in interval(differences.copy(), test, train))
+        except (TypeError, ValueError):
+            raise ExerciseError("07.3: wants a function that returns two numbers") from None
+        if not np.allclose([low, high], [right.low, right.high]):
+            return False, (
+                f"For {n} differences, {test} rows to test and {train} to train it gives {low:+.4f} to {high:+.4f}; "
+                f"expected {right.low:+.4f} to {right.high:+.4f}. The variance is multiplied by 1 / n + test / train."
+            )
+    return True, "Four random sets agree; without a test row in common it is the ordinary interval."

@@ -84,7 +84,7 @@ def _average_late(answer: Any) -> tuple[bool, str]:
     schedule = preview(answer, 142)
     if schedule.swa_step != 568:
         averaged = schedule.total_steps - schedule.swa_step
-        return False, f"{averaged} of {schedule.total_steps} steps are averaged; one in five was wanted."
+        return False, f"{averaged} of {schedule.total_steps} steps are averaged; one in five was expected."
     if not np.array_equal(schedule.lr[-1], schedule.lr[schedule.swa_step]):
         return False, "The layers do not keep their rates: a number in swa_lr is one rate for all of them."
     return True, "The last epoch is averaged, and every layer keeps the rate it had when that began."

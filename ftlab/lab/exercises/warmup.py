@@ -7,9 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from ftlab.lab.exercises.base import exercise, function, number
+from ftlab.errors import ExerciseError
+from ftlab.lab.exercises.base import exercise, function, number, run
 from ftlab.recipe import Recipe
 from ftlab.schedules import SCHEDULES, preview
+
+STRAINED, NOISE = 3e-4, 0.06
+"""What 03.a asks for: the lowest learning rate, and a difference below about two standard deviations over seeds."""
+
+
+@exercise("03.a")
+def _where_it_stops(answer: Any) -> tuple[bool, str]:
+    """Two runs at the same learning rate, with warm-up and without, that end alike although the rate is high."""
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise ExerciseError(f"03.a: wants two runs, (without, with_warmup), got {type(answer).__name__}")
+    without, warmed = (run("03.a", each) for each in answer)
+    other = set(warmed.recipe.diff(without.recipe)) - {"warmup"}
+    if other or without.history.total_steps != warmed.history.total_steps:
+        return False, f"The two runs differ in more than the warm-up: {', '.join(sorted(other)) or 'their size'}."
+    if without.recipe.warmup or not warmed.recipe.warmup:
+        return False, "The first run is to have no warm-up, the second one."
+    if without.recipe.lr < STRAINED:
+        return False, f"The learning rate is {without.recipe.lr:g}; it was to be {STRAINED:g} or more."
+    first, second = (each.history.best["score"] for each in (without, warmed))
+    words = f"At {without.recipe.lr:g} the best validation score is {first:.3f} without and {second:.3f} with warm-up"
+    if abs(first - second) >= NOISE:
+        return False, f"{words}, {abs(first - second):.3f} apart. Look between this rate and {STRAINED:g}."
+    return True, f"{words}: nothing that a seed would not change as well."
 
 
 @exercise("03.1")
@@ -38,15 +62,15 @@ def _trapezoid(answer: Any) -> tuple[bool, str]:
         total = warmup + decay + int(generator.integers(1, 20))
         steps = np.arange(total)
         arguments = {"decay_steps": decay, "decay_type": "linear"}
-        wanted = SCHEDULES["warmup_stable_decay"](steps, total, warmup, **arguments)
-        for step, factor in zip(steps.tolist(), wanted.tolist(), strict=True):
+        expected = SCHEDULES["warmup_stable_decay"](steps, total, warmup, **arguments)
+        for step, factor in zip(steps.tolist(), expected.tolist(), strict=True):
             try:
                 got = number("03.2", trapezoid(step, total, warmup, decay))
             except ZeroDivisionError:
                 got = math.nan  # a warm-up or a decay of no steps has no slope
             if not math.isclose(got, factor, abs_tol=1e-9):
                 plan = f"step {step} of {total} with {warmup} steps of warm-up and {decay} of decay"
-                return False, f"At {plan} your factor is {got:.3f}; {factor:.3f} was wanted."
+                return False, f"At {plan} your factor is {got:.3f}; {factor:.3f} was expected."
     return True, "It agrees with warmup_stable_decay at every step of seven plans."
 
 

@@ -14,21 +14,25 @@ from ftlab.schedules import KNOWN_LAYERS, layer_rates, preview
 
 
 @exercise("11.1")
-def _macro_f1(answer: Any) -> tuple[bool, str]:
-    """Which macro F1 has a model that always answers the largest of three classes with shares 70, 20 and 10 %?"""
-    from sklearn.metrics import accuracy_score, f1_score
-
-    truth, always = np.repeat([0, 1, 2], [70, 20, 10]), np.zeros(100, dtype=int)
-    right = f1_score(truth, always, average="macro", zero_division=0)
-    given = number("11.1", answer)
-    if math.isclose(given, right, abs_tol=0.005):
-        return True, f"({2 * 0.7 / 1.7:.3f} + 0 + 0) / 3 = {right:.3f}, while the accuracy is a proud 0.70."
-    if math.isclose(given, accuracy_score(truth, always), abs_tol=0.005):
-        return False, "That is the accuracy. Take the F1 of each class first, then their plain mean."
-    return False, (
-        "The F1 of a class is 2 x precision x recall / (precision + recall). Of the large class both are known; a "
-        "class that is never answered has 0."
-    )
+def _folds_by_group(answer: Any) -> tuple[bool, str]:
+    """A function folds_by_group(groups, num_folds) that deals whole groups out to folds of nearly equal size."""
+    deal = function("11.1", answer)
+    generator = np.random.default_rng()
+    for num_folds in (2, 5):
+        groups = generator.permutation(np.repeat(np.arange(17), generator.integers(1, 12, 17))).astype(str)
+        folds = np.asarray(deal(groups.copy(), num_folds))
+        if folds.shape != groups.shape or not np.isin(folds, range(num_folds)).all():
+            return False, f"Give each of the {len(groups)} rows one of the folds 0 to {num_folds - 1}."
+        for group in np.unique(groups):
+            if len(found := np.unique(folds[groups == group])) > 1:
+                return False, f"Group {group!r} stands in folds {', '.join(map(str, found))}: it may stand in one only."
+        sizes, most = np.bincount(folds, minlength=num_folds), np.unique(groups, return_counts=True)[1].max()
+        if np.ptp(sizes) > most:
+            return False, (
+                f"The folds have {', '.join(map(str, sizes))} rows. Put each group where the fewest rows are, the "
+                f"largest group first: then they differ by at most {most}, the size of the largest."
+            )
+    return True, "No group stands in two folds, and the folds are nearly equal: the test score no longer flatters."
 
 
 @exercise("11.2")
@@ -44,11 +48,11 @@ def _set_rates(answer: Any) -> tuple[bool, str]:
         for step in (0, *generator.integers(1, 19, 3).tolist(), 19):
             set_rates(groups, schedule, step)
             for group in groups:
-                wanted = float(schedule.lr[step, schedule.layers.index(group["layer"])])
-                if not math.isclose(number("11.2", group["lr"]), wanted, rel_tol=1e-9):
+                expected = float(schedule.lr[step, schedule.layers.index(group["layer"])])
+                if not math.isclose(number("11.2", group["lr"]), expected, rel_tol=1e-9):
                     return False, (
                         f"At step {step} your function gives the group of {group['layer']} the rate {group['lr']:.3g}; "
-                        f"{wanted:.3g} was wanted. Each group says which layer it belongs to; the order says nothing."
+                        f"{expected:.3g} was expected. A group says which layer it belongs to; the order says nothing."
                     )
     return True, "Every group has its layer's rate, in any order, for three depths: that is all a loop of yours needs."
 
@@ -59,9 +63,9 @@ def _carried_over(answer: Any) -> tuple[bool, str]:
     if not isinstance(answer, Recipe):
         raise ExerciseError(f"11.3: wants a Recipe, got {type(answer).__name__}; start from ft.Recipe().but(...)")
     if answer.model not in ("roberta-base", "FacebookAI/roberta-base"):
-        return False, f"The model is {answer.model!r}; roberta-base was wanted."
+        return False, f"The model is {answer.model!r}; roberta-base was expected."
     if not math.isclose(answer.lr, 2e-5, rel_tol=1e-6):
-        return False, f"The top layer's rate is {answer.lr:g}; 2e-5 was wanted, a tenth of MiniLM's."
+        return False, f"The top layer's rate is {answer.lr:g}; 2e-5 was expected, a tenth of MiniLM's."
     rates = {"lr": 1.0, "layer_decay": answer.layer_decay, "group_lrs": answer.group_lrs}
     share = float(layer_rates(KNOWN_LAYERS["roberta-base"], **rates)[0])
     wanted = float(layer_rates(KNOWN_LAYERS["minilm"], lr=1.0, layer_decay=0.8)[0])

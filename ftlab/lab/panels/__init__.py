@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "base": ["Choice", "Number", "Panel", "Switch"],
         "bertadam": ["BertAdamPanel"],
-        "diagnose": ["ClinicPanel"],
+        "diagnose": ["ClinicPanel", "CurePanel"],
         "frequent_eval": ["FrequentEvalPanel"],
         "hyperparameters": ["HyperparametersPanel"],
         "llrd": ["LLRDPanel"],
@@ -22,6 +22,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "schedule": ["SchedulePanel"],
         "swa": ["SWAPanel"],
         "warmup": ["WarmupPanel"],
-        "your_task": ["YourTaskPanel"],
+        "your_task": ["OwnFilePanel", "YourTaskPanel"],
     },
 )

@@ -1,20 +1,89 @@
-"""The panel of notebook 11: a whole plan for your own rows and model, as steps, rates, Python and a command."""
+"""The panels of notebook 11: a bench on your own file; a whole plan for your rows and model, in steps and as code."""
 
 from __future__ import annotations
 
 import math
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ftlab.lab.bench.bench import Bench
 from ftlab.lab.chart import Sheet
 from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number, Panel
-from ftlab.lab.plots.your_task import plan_sheet
+from ftlab.lab.plots.your_task import plan_sheet, spans_chart
 from ftlab.recipe import ABOUT, Recipe
 from ftlab.schedules import KNOWN_LAYERS, LRSchedule, num_layers_of, preview
 
 if TYPE_CHECKING:
     from ftlab.data import Data
+
+
+class OwnFilePanel(Bench):
+    """Train every technique of the series on your own data, one beside the other.
+
+    data: your file, as `ftlab.load_data` gives it. fold, size: what to train on, see `Bench`; without data nothing is
+    trained and an epoch has steps_per_epoch updates. The further picture shows what the steps are spent on.
+    """
+
+    title = "Your task"
+    main = ("lr", "layer_decay", "warmup", "epochs")
+    hints = MappingProxyType(
+        {
+            "lr": "peak of the top layer; logarithmic",
+            "layer_decay": "factor from each layer to the one below",
+            "warmup": "share of the run in which it rises",
+            "epochs": "passes over the training set",
+        }
+    )
+    extra_title = "what the steps are spent on"
+
+    def __init__(
+        self, recipe: Recipe | None = None, steps_per_epoch: int = 27, num_layers: int | None = None, **where: Any
+    ) -> None:
+        recipe = Recipe() if recipe is None else recipe
+        depth = num_layers_of(recipe.model) if num_layers is None else num_layers
+        self.lr, self.layer_decay = fields.number(recipe, "lr"), fields.number(recipe, "layer_decay", step=0.01)
+        self.eval_every = fields.number(recipe, "eval_every", start=10)
+        self.batch_size = fields.number(recipe, "batch_size")
+        self.reinit_layers = fields.number(recipe, "reinit_layers", high=max(recipe.reinit_layers, depth or 0))
+        self.swa_start, _ = fields.averaging(recipe, recipe.epochs - 0.5)
+        controls = [self.lr, self.layer_decay, self.eval_every, self.batch_size, self.reinit_layers, self.swa_start]
+        super().__init__(recipe, controls, steps_per_epoch=steps_per_epoch, num_layers=num_layers, **where)
+
+    def adapt(self) -> None:
+        """Keep averaging inside the run."""
+        if self.swa_start.high != (latest := self._set("epochs") - 0.5):
+            self.swa_start.set_range(0, latest)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that the controls decide; a decay drops learning rates given by groups."""
+        groups = self.base.group_lrs if self.layer_decay.value == 1 else None
+        return {**super().changes(), "group_lrs": groups}
+
+    def extra(self, recipe: Recipe) -> Sheet:
+        """Describe what the steps of the run are spent on."""
+        spent = spans(self.preview(recipe), recipe)
+        return Sheet(
+            [spans_chart(self.preview(recipe), spent, "Steps")], sentence="; ".join(n for _, n in spent.values())
+        )
+
+
+def spans(schedule: LRSchedule, recipe: Recipe, rows: int | None = None) -> dict[str, tuple[int, str]]:
+    """Return what the steps of a run are spent on: {name: (steps, note)}. rows: of the training set, to be named."""
+    epoch, total, every = schedule.steps_per_epoch, schedule.total_steps, recipe.eval_every
+    often = 0 if every is None else total // every - total // math.lcm(every, epoch)
+    evaluations, wait = recipe.epochs + often, min(every or epoch, epoch)
+    averaged = 0 if schedule.swa_step is None else total - schedule.swa_step
+    times = f" x {recipe.gradient_accumulation_steps}" if recipe.gradient_accumulation_steps > 1 else ""
+    batches = "" if rows is None else f" ({rows:,} rows / {recipe.batch_size}{times})"
+    return {
+        "whole run": (total, f"{total:,} = {recipe.epochs} x {epoch:,}"),
+        "one epoch": (epoch, f"{epoch:,}{batches}"),
+        "warm-up": (schedule.warmup_steps, f"{schedule.warmup_steps:,} ({schedule.warmup_steps / total:.0%})"),
+        "between evaluations": (wait, f"{wait:,} at most ({evaluations:,} evaluations)"),
+        "averaged": (averaged, f"{averaged:,} ({averaged / total:.0%})"),
+    }
 
 
 class YourTaskPanel(Panel):
@@ -41,7 +110,7 @@ class YourTaskPanel(Panel):
             100_000,
             log=True,
             integer=True,
-            help="texts in the training part, three fifths of all with five folds; no field of a recipe",
+            help="texts in the training set, three fifths of all with five folds; no field of a recipe",
         )
         self.model = Choice("model", "model", recipe.model, tuple(self.depths), help=ABOUT["model"].help)
         self.batch_size = fields.number(recipe, "batch_size")
@@ -108,18 +177,7 @@ class YourTaskPanel(Panel):
 
     def spans(self, schedule: LRSchedule, recipe: Recipe) -> dict[str, tuple[int, str]]:
         """Return what the steps are spent on: {name: (steps, note)}."""
-        epoch, total, every = schedule.steps_per_epoch, schedule.total_steps, recipe.eval_every
-        often = 0 if every is None else total // every - total // math.lcm(every, epoch)
-        evaluations, wait = recipe.epochs + often, min(every or epoch, epoch)
-        averaged = 0 if schedule.swa_step is None else total - schedule.swa_step
-        times = f" x {recipe.gradient_accumulation_steps}" if recipe.gradient_accumulation_steps > 1 else ""
-        return {
-            "whole run": (total, f"{total:,} = {recipe.epochs} x {epoch:,}"),
-            "one epoch": (epoch, f"{epoch:,} ({self.rows.value:,} rows / {recipe.batch_size}{times})"),
-            "warm-up": (schedule.warmup_steps, f"{schedule.warmup_steps:,} ({schedule.warmup_steps / total:.0%})"),
-            "between evaluations": (wait, f"{wait:,} at most ({evaluations:,} evaluations)"),
-            "averaged": (averaged, f"{averaged:,} ({averaged / total:.0%})"),
-        }
+        return spans(schedule, recipe, self.rows.value)
 
     def heading(self, recipe: Recipe) -> str:
         """Say how many layers are re-initialised."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftlab.checks import number
-from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Chart, Line, Mark, Sheet
+from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet
 from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import METRIC_NAMES, epoch_marks, step_axis
 
@@ -80,6 +80,25 @@ def plot_luck(
     chart = Chart("Optimism", lines, marks=[Mark(x, name) for name, x in (marks or {}).items()],
                   note=f"of the best of k evaluations ({unit})", **axes, height=220)  # fmt: skip
     return draw(Sheet([chart], "optimism of the best score by number of evaluations", "; ".join(parts) + "."))
+
+
+def plot_optimism(
+    values: Mapping[str, float], half_widths: Mapping[str, float] | None = None, *, unit: str = "RMSE"
+) -> Picture:
+    """Draw how far a chosen score flatters as bars, one a row: {label: optimism}.
+
+    half_widths: {label: half the width of its interval}, written beside the bar of a measured one, which is striped.
+    """
+    half_widths = half_widths or {}
+    bars = []
+    for row, (label, value) in enumerate(values.items()):
+        measured = label in half_widths
+        note = f"{value:.3f}" + (f" ± {half_widths[label]:.3f}, measured" if measured else "")
+        bars.append(Bar(row, value, ORANGE if measured else BLUE, note, hatch=measured))
+    chart = Chart("Optimism", bars=bars, note="how far the best score flatters", x=Axis(unit, low=0),
+                  y=Axis(names=list(values)))  # fmt: skip
+    sentence = "; ".join(f"{label}: {bar.note}" for label, bar in zip(values, bars, strict=True))
+    return draw(Sheet([chart], f"optimism of the best score ({unit})", f"{sentence}."))
 
 
 def plot_choices(

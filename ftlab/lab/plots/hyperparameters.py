@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def plot_gradient_noise(noises: Mapping[str, GradientNoise]) -> Picture:
-    """Draw the measured variance of the batch gradient by batch size beside the law tr(Sigma) / B.
+    """Draw the measured variance of the batch gradient by batch size over the law tr(Sigma) / B, a chart a measurement.
 
-    noises: {label: measurement}, up to three. The level line is |G|^2, the signal; it meets the law at B_simple.
+    noises: {label: measurement}. The level line is |G|^2, the signal; it meets the law at B_simple. All charts share
+    their axes, which reach as far as the noise scales that lie within 64 times the largest batch.
     """
     parts = [
         f"{label}: variance {number(n.variance[0])} at batch size {n.batch_sizes[0]}, "
@@ -29,26 +31,25 @@ def plot_gradient_noise(noises: Mapping[str, GradientNoise]) -> Picture:
         f"noise scale {_scale(n.b_simple)}"
         for label, n in noises.items()
     ]
-    styles = [(BLUE, "dot", "6 3"), (ORANGE, "square", "9 3 2 3"), (INK, "triangle", "2 2.5")]
     reach = max(n.batch_sizes[-1] for n in noises.values())
     shown = [n.b_simple for n in noises.values() if n.b_simple < 64 * reach]  # a scale further off has no place
     start, end = min(n.batch_sizes[0] for n in noises.values()), 1.3 * max([reach, *shown])
-    lines = []
-    for (label, n), (colour, marker, dash) in zip(noises.items(), styles, strict=False):
+    ticks = {float(size): f"{size:g}" for size in 2.0 ** np.arange(0, 20, 2) if 0.9 * start <= size <= end}
+    x, charts = Axis("batch size B", 0.9 * start, end, log=True, ticks=ticks), []
+    for label, n in noises.items():
         sizes = np.geomspace(n.batch_sizes[0], end, 50)
         at, law = np.asarray(n.batch_sizes, dtype=np.float64), max(n.noise, 1e-300) / sizes
-        lines.append(Line(f"{label}: law tr(Σ) / B", sizes, law, colour, dash, 1.4))
-        lines.append(Line(f"{label}: measured", at, np.asarray(n.variance), colour, width=0, marker=marker))
+        lines = [
+            Line("tr(Σ) / B", sizes, law, BLUE, "6 3", 1.4),
+            Line("measured", at, np.asarray(n.variance), BLUE, width=0, marker="dot"),
+        ]
         if n.signal > 0:
-            level = {"x": np.array([start, end]), "y": np.full(2, n.signal), "colour": colour, "dash": dash}
-            lines.append(Line(f"{label}: signal |G|²", **level, width=1.0, opacity=0.6))
-            if n.b_simple in shown:
-                lines.append(Line("", np.array([n.b_simple]), np.array([n.signal]), colour, width=0, marker="circle",
-                                  values=[f"noise scale {_scale(n.b_simple)}"]))  # fmt: skip
-    ticks = {float(size): f"{size:g}" for size in 2.0 ** np.arange(20) if 0.9 * start <= size <= end}
-    x = Axis("batch size B", 0.9 * start, end, log=True, ticks=ticks)
-    chart = Chart("Variance", lines, note="of a batch's gradient", x=x, y=Axis(log=True), height=250)
-    return draw(Sheet([chart], "gradient noise by batch size", "; ".join(parts) + "."))
+            lines.append(Line("signal |G|²", np.array([start, end]), np.full(2, n.signal), ORANGE, width=1.8))
+        if n.signal > 0 and n.b_simple in shown:
+            lines.append(Line("", np.array([n.b_simple]), np.array([n.signal]), INK, width=0, marker="circle"))
+        note = f"noise of a batch's gradient; noise scale {_scale(n.b_simple)}"
+        charts.append(Chart(label, lines, note=note, x=x, y=Axis(log=True), labels="above", height=220))
+    return draw(Sheet(charts, "gradient noise by batch size", "; ".join(parts) + ".", columns=2, share="xy"))
 
 
 def _scale(b_simple: float) -> str:
@@ -61,12 +62,23 @@ PART_COLOURS = {"gradients": ("#5F9ED1", "#A2C8EC"), "optimizer states": GREY, "
 
 
 def memory_chart(memory: MemoryEstimate | MeasuredMemory, title: str, rows: Sequence[str], note: str = "") -> Chart:
-    """Describe what a training step holds: one bar a part and the peak, in GB; a row without a value stays empty."""
+    """Describe what a training step holds: one bar a part and the peak, in GB; a row without a value stays empty.
+
+    A measurement's bars are crossed by a stroke where the formulas' estimate lies.
+    """
     sizes = {**memory.parts, "most at one moment": memory.peak}
+    estimate = getattr(memory, "estimate", None)
+    expected = {} if estimate is None else {**estimate.parts, "most at one moment": estimate.peak}
     if (best := getattr(memory, "best_checkpoint", None)) is not None:
         sizes["best copy, main memory"] = best
     bars = [
-        Bar(row, sizes[name] / 1e9, PART_COLOURS.get(name, BLUE), readable(sizes[name]))
+        Bar(
+            row,
+            sizes[name] / 1e9,
+            PART_COLOURS.get(name, BLUE),
+            readable(sizes[name]),
+            stroke=expected.get(name, math.nan) / 1e9,
+        )  # fmt: skip
         for row, name in enumerate(rows)
         if name in sizes
     ]
@@ -77,12 +89,14 @@ def plot_memory(memories: Mapping[str, MemoryEstimate | MeasuredMemory]) -> Pict
     """Draw what a training step holds: one chart a setting, one bar a part and one for the peak, on one scale.
 
     memories: {label: estimate or measurement}. Dashed lines are the sizes of common GPUs, as far as they are in reach.
+    Strokes across the bars of a measurement are the estimates.
     """
     rows = [*dict.fromkeys(part for m in memories.values() for part in m.parts), "most at one moment"]
-    charts = [memory_chart(m, label, rows) for label, m in memories.items()]
+    notes = ["measured; stroke: estimated" if getattr(m, "estimate", None) else "" for m in memories.values()]
+    charts = [memory_chart(m, label, rows, note) for (label, m), note in zip(memories.items(), notes, strict=True)]
     end = 1.25 * max(bar.value for chart in charts for bar in chart.bars)
     gpus = [Mark(size, f"{size} GB GPU") for size in DEVICE_SIZES if size <= end]
-    charts = [Chart(c.title, bars=c.bars, x=Axis("GB", 0, end), y=c.y, marks=gpus) for c in charts]
+    charts = [replace(c, x=Axis("GB", 0, end), marks=gpus) for c in charts]
     sentence = " ".join(describe_memory(m, label) for label, m in memories.items())
     return draw(Sheet(charts, "memory of a training step", sentence, columns=2, share="xy"))
 

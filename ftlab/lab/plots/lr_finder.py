@@ -18,9 +18,6 @@ from ftlab.lab.chart import (
     Line,
     Mark,
     Sheet,
-    depth_colours,
-    smooth,
-    smoothing_window,
 )
 from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import METRIC_NAMES
@@ -78,29 +75,34 @@ def plot_lr_finder(finder: LRFinder) -> Picture:
     return draw(range_sheet(finder))
 
 
-def plot_rate_grid(runs: Sequence[Run], marks: Mapping[str, float] | None = None) -> Picture:
-    """Draw runs that differ in their learning rate: training loss by step, and best validation score by rate.
+def plot_rate_grid(runs: Mapping[str, Sequence[Run]], marks: Mapping[str, float] | None = None) -> Picture:
+    """Draw the best validation score by learning rate: {label: runs that differ in their rate}, up to three curves.
 
-    marks: {label: rate} to stand as vertical lines among the scores, such as a range test's suggestions.
+    The best of each curve is named with its score. marks: {label: rate} to stand as vertical lines, such as a range
+    test's suggestions. A run that diverged before its first evaluation has no point.
     """
-    runs = sorted(runs, key=lambda run: run.recipe.lr)
-    metric = METRIC_NAMES[runs[0].history.metric]
-    found = [(run.recipe.lr, float("nan") if run.best_score is None else run.best_score) for run in runs]
-    parts = [f"{lr:.1e}: {score:.3f}" if np.isfinite(score) else f"{lr:.1e}: none" for lr, score in found]
-    dashes = ["2 2.5", "", "7 2.5", "9 3 2 3", "4 2", "1 2"]
-    lines, lowest = [], []
-    for i, (run, colour) in enumerate(zip(runs, depth_colours(len(runs)), strict=True)):
-        loss = smooth(run.history.loss, smoothing_window(run.history.total_steps))
-        lines.append(Line(number(run.recipe.lr), np.arange(len(loss)), loss, colour, dashes[i % len(dashes)]))
-        lowest.append(run.history.loss[0])
-    x = Axis("optimizer step", 0, max(1, *(len(run.history) for run in runs)), whole=True)
-    losses = Chart("Training loss", lines, note="by learning rate, smoothed", x=x, y=Axis(low=0, high=2 * max(lowest)),
-                   height=220)  # fmt: skip
-    rates, scores = (np.array(column) for column in zip(*found, strict=True))
+    every = [run for group in runs.values() for run in group]
+    history = every[0].history
+    metric, worst = METRIC_NAMES[history.metric], -np.inf if history.higher_is_better else np.inf
+    styles = [(ORANGE, "", "dot", 2.4), (BLUE, "7 2.5", "square", 1.8), (GREY, "2 2.5", "diamond", 1.8)]
+    lines, parts = [], []
+    for (label, group), (colour, dash, marker, width) in zip(runs.items(), styles, strict=False):
+        found = sorted((run.recipe.lr, worst if run.best_score is None else run.best_score) for run in group)
+        rates, scores = (np.array(column) for column in zip(*found, strict=True))
+        best = int(np.argmax(scores) if history.higher_is_better else np.argmin(scores))
+        values = ["" if i != best else f"{score:.3f}" for i, score in enumerate(scores)]
+        lines.append(Line(label, rates, np.where(np.isfinite(scores), scores, np.nan), colour, dash, width,
+                          marker=marker, values=values))  # fmt: skip
+        text = "; ".join(f"{lr:.1e}: {score:.3f}" if np.isfinite(score) else f"{lr:.1e}: none" for lr, score in found)
+        parts.append(f"{label}: {text}" if label else text)
+    known = np.concatenate([line.y[np.isfinite(line.y)] for line in lines])
+    ends = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    room = 0.1 * (ends[1] - ends[0]) or 0.1
     marked = {} if marks is None else marks
-    every = np.concatenate([rates, list(marked.values())])
-    best = Chart(f"Best validation {metric}", [Line("", rates, scores, BLUE, width=1.6, marker="dot")],
-                 marks=[Mark(rate, label) for label, rate in marked.items()], height=220, empty="no score",
-                 x=Axis("learning rate (lr)", every.min() / 1.6, every.max() * 1.6, log=True))  # fmt: skip
-    sentence = f"Best validation {metric} by rate. {'; '.join(parts)}."
-    return draw(Sheet([losses, best], "runs with different rates", sentence, columns=2))
+    at = np.array([*(run.recipe.lr for run in every), *marked.values()])
+    chart = Chart(f"Best validation {metric}", lines, note="by learning rate",
+                  marks=[Mark(rate, label) for label, rate in marked.items()], empty="no score", height=230,
+                  y=Axis(low=ends[0] - room, high=ends[1] + room),
+                  x=Axis("learning rate", at.min() / 1.6, at.max() * 1.6, log=True))  # fmt: skip
+    sentence = f"Best validation {metric} by rate. {'. '.join(parts)}."
+    return draw(Sheet([chart], "runs with different rates", sentence))

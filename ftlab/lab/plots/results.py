@@ -1,4 +1,4 @@
-"""The pictures of notebook 07: differences with their intervals, runs on few samples."""
+"""The pictures of notebook 07: scores block by block, differences with their intervals, scores by number of texts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,57 @@ VERDICTS = {"better": (BLUE, "dot"), "worse": (ORANGE, "square"), "": (GREY, "ci
 """Colour and marker of a row of the forest; the last is for what cannot be told from the baseline."""
 
 
+def plot_blocks(scores: pd.DataFrame, *, unit: str = "test RMSE", by: str = "block") -> Picture:
+    """Draw paired scores as connected dots: a line for each row, a column for each model, and the columns' means.
+
+    scores: one row a block (or fold, or seed), one column a model, from left to right. by: what a line stands for.
+    """
+    means = scores.mean()
+    parts = [f"{name} {mean:.3f}" for name, mean in means.items()]
+    at = np.arange(scores.shape[1], dtype=np.float64)
+    lines = [
+        Line("", at, row.to_numpy(dtype=np.float64), GREY, width=1.1, opacity=0.55, marker="dot")
+        for _, row in scores.iterrows()
+    ]
+    for x, mean in zip(at, means, strict=True):
+        lines.append(Line("", x + np.array([-0.16, 0.16]), np.full(2, mean), ORANGE, width=3))
+    values = [f"{mean:.3f}" for mean in means]
+    lines.append(Line("", at + 0.17, means.to_numpy(), ORANGE, width=0, values=values))
+    chart = Chart(
+        f"{unit[:1].upper()}{unit[1:]}",
+        lines,
+        note=f"a grey line for each {by}; orange: the mean",
+        x=Axis("model", names=list(scores.columns)),
+        height=250,
+    )
+    sentence = f"{unit[:1].upper()}{unit[1:]}, mean over {len(scores)} {by}s: {'; '.join(parts)}."
+    return draw(Sheet([chart], f"{unit} of each {by}, by model", sentence))
+
+
+def plot_by_size(scores: pd.DataFrame, *, unit: str = "test RMSE", x_label: str = "texts to train on") -> Picture:
+    """Draw mean scores by number of training texts, a chart for each data set.
+
+    scores: columns `data`, `model`, `n_train` and `score`; runs of one model at one size are averaged.
+    """
+    styles = [(GREY, "6 3", "square"), (BLUE, "", "dot"), (ORANGE, "2 2.5", "diamond"), (INK, "9 3 2 3", "triangle")]
+    models = list(scores["model"].unique())
+    means = scores.groupby(["data", "model", "n_train"])["score"].mean()
+    room = Axis(low=0.93 * float(means.min()), high=1.05 * float(means.max()))
+    charts, parts = [], []
+    for data, group in scores.groupby("data", sort=False):
+        lines = []
+        for model, own in group.groupby("model", sort=False):
+            mean = own.groupby("n_train")["score"].mean()
+            colour, dash, marker = styles[models.index(model) % len(styles)]
+            n = mean.index.to_numpy(dtype=np.float64)
+            lines.append(Line(model, n, mean.to_numpy(), colour, dash, marker=marker))
+            parts.append(f"{data}, {model}: " + ", ".join(f"{y:.3f} at {x:,.0f}" for x, y in mean.items()))
+        own = sorted(float(n) for n in group["n_train"].unique())
+        x = Axis(x_label, own[0] / 1.25, own[-1] * 1.25, log=True, ticks={n: f"{n:,.0f}" for n in own})
+        charts.append(Chart(data, lines, note=unit, x=x, y=room, labels="above", height=230))
+    return draw(Sheet(charts, f"{unit} by {x_label}", f"{unit}. {'; '.join(parts)}.", columns=2, share="y"))
+
+
 def plot_forest(table: pd.DataFrame, *, unit: str = "test RMSE", baseline: str = "baseline") -> Picture:
     """Draw each recipe's difference to the baseline with its 95 % interval, and p and number of pairs in words.
 
@@ -32,6 +83,8 @@ def plot_forest(table: pd.DataFrame, *, unit: str = "test RMSE", baseline: str =
         interval = f" [{values['low']:+.4f}, {values['high']:+.4f}]" if known else ""
         p = "p < 0.001" if values["p_holm"] < 0.001 else f"p {values['p_holm']:.3f}"
         words = f"{values['difference']:+.4f}{interval}, {p}, n {values['pairs']}"
+        if "sees" in values:  # of the plan's rule, whose verdict names what it could have seen
+            words = f"{values['difference']:+.4f}, {values['verdict']}"
         parts.append(f"{name} {words}: {values['verdict']}")
         reach = values[["low", "high"] if known else ["difference"] * 2].to_numpy(dtype=np.float64)
         lines.append(Line("", reach, np.full(2, float(row)), colour, width=2))

@@ -58,35 +58,27 @@ def plot_gallery(schedules: Mapping[str, LRSchedule], chosen: str = "", columns:
 
 
 def plot_first_steps(runs: Mapping[str, Sequence[Run]], steps: int = 50) -> Picture:
-    """Draw loss and gradient norm of the first steps: {label: runs that differ in their seed}.
+    """Draw the loss of the first steps, one chart a label on common axes: {label: runs that differ in their seed}.
 
-    Each run is a thin line, the median over a label's runs a thick one; the norm is that before clipping.
+    Each run is a thin line, the median over a label's runs a thick one; a loss that is no number leaves a gap.
     """
     styles = [(ORANGE, "7 2.5"), (BLUE, ""), (GREY, "2 2.5")]
-    columns = {"loss": {}, "grad_norm": {}}
-    for label, group in runs.items():
-        for column, table in columns.items():
-            rows = np.full((len(group), steps), np.nan)
-            for row, run in zip(rows, group, strict=True):
-                values = getattr(run.history, column)[:steps]
-                row[: len(values)] = np.where(np.isfinite(values), values, np.nan)
-            table[label] = rows[:, np.isfinite(rows).any(axis=0)]
-    parts = [
-        f"{label}, {len(group)} runs: mean loss {number(np.nanmean(columns['loss'][label]))}, largest norm "
-        f"{number(np.nanmax(columns['grad_norm'][label]))}"
-        for label, group in runs.items()
-    ]
-    ends = {run.schedule.warmup_steps for group in runs.values() for run in group} - {0}
-    charts = []
-    for column, title in {"loss": "Loss", "grad_norm": "Gradient norm"}.items():
-        lines = []
-        for style, (label, rows) in zip(styles, columns[column].items(), strict=False):
-            at = np.arange(rows.shape[1])
-            lines += [Line("", at, row, *style, 0.9, 0.45) for row in rows]
-            lines.append(Line(label, at, np.nanmedian(rows, axis=0), *style, 2.6))
-        longest = max(rows.shape[1] for rows in columns[column].values())
-        marks = [Mark(step, "warm-up ends" if len(ends) == 1 else "") for step in ends if step < longest]
-        axes = {"x": Axis("optimizer step", 0, max(1, longest - 1), whole=True), "y": Axis(log=column == "grad_norm")}
-        charts.append(Chart(title, lines, note="each seed thin, median bold", marks=marks, **axes, labels="above"))
-    name = f"loss and gradient norm of the first {steps} steps"
-    return draw(Sheet(charts, name, "; ".join(parts) + ".", columns=2))
+    charts, parts = [], []
+    for i, (label, group) in enumerate(runs.items()):
+        rows = np.full((len(group), steps), np.nan)
+        for row, run in zip(rows, group, strict=True):
+            loss = run.history.loss[:steps]
+            row[: len(loss)] = np.where(np.isfinite(loss), loss, np.nan)
+        rows = rows[:, np.isfinite(rows).any(axis=0)]
+        style, at = styles[i % len(styles)], np.arange(rows.shape[1])
+        lines = [Line("", at, row, style[0], width=0.9, opacity=0.5) for row in rows]
+        lines.append(Line("", at, np.nanmedian(rows, axis=0), *style, 2.6))
+        ends = {run.schedule.warmup_steps for run in group} - {0}
+        marks = [Mark(step, "warm-up ends" if len(ends) == 1 else "") for step in ends if step < rows.shape[1]]
+        axes = {"x": Axis("optimizer step", 0, max(1, steps - 1), whole=True), "y": Axis(log=True)}
+        charts.append(Chart(label, lines, marks=marks, note="loss of each batch" if i == 0 else "", **axes, height=190))
+        parts.append(
+            f"{label}, {len(group)} runs: mean loss {number(np.nanmean(rows))}, highest {number(np.nanmax(rows))}"
+        )
+    return draw(Sheet(charts, f"loss of the first {steps} steps", "; ".join(parts) + ".", columns=len(charts),
+                      least=180, share="xy", caption="Thin: one seed each. Bold: their median."))  # fmt: skip

@@ -1,4 +1,4 @@
-"""The panel of a whole plan: every control over its range, its counts against a real run's, its code and command."""
+"""A bench on own data; the panel of a whole plan: every control over its range, its counts, its code and command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import ftlab as ft
 from ftlab.__main__ import _parser, _recipe
 from ftlab.errors import RecipeError
 from ftlab.lab.layout import place
-from ftlab.lab.panels import YourTaskPanel
+from ftlab.lab.panels import OwnFilePanel, YourTaskPanel
+from ftlab.lab.panels.your_task import spans
 from ftlab.recipe import PAPER, Recipe
 from ftlab.techniques.frequent_eval import is_evaluation_step
 from tests.lab.panels.test_panels import places
@@ -168,3 +169,33 @@ def test_the_stored_picture_says_the_same(state):
     drawn = [text.get_text() for text in figure.texts]
     assert set(notes) <= set(drawn) and set(notes) <= set(texts(panel))
     assert problems(place(figure.sheet, 840)) == problems(place(figure.sheet, 580)) == []
+
+
+# ------------------------------------------------------------------------------------------------ a bench on own data
+
+
+def test_a_bench_on_an_own_file_trains_every_technique(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+    frame = ft.load_data("passages").frame.head(200)
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    data = ft.load_data(tmp_path / "mine.csv", text="excerpt", target="target")
+    bench = OwnFilePanel(Recipe(max_length=32), data=data)
+    assert bench.size.value == 50 and "mine.csv" in bench._head.value
+    bench.set(layer_decay=0.8, reinit_layers=1, swa_start=2.5, eval_every=2, epochs=3)
+    run = bench.train()
+    same = ft.fit(bench.recipe, data.play(50), live=False)
+    assert run.history == same.history and run.swa_model is not None and run.test_score is None
+    notes = [bar.note for bar in bench.extra(bench.recipe).charts[0].bars]
+    plan = bench.preview(bench.recipe)
+    assert notes == [note for _, note in spans(plan, bench.recipe).values()] and "12 = 3 x 4" in notes[0]
+    bench.epochs.value = 2
+    assert bench.swa_start.value == 1.5 and not bench.message, "averaging stays inside the run"
+
+
+def test_a_decay_drops_rates_by_groups_and_their_neutral_value_brings_them_back():
+    bench = OwnFilePanel(Recipe(group_lrs=(1e-5, 1e-4)))
+    assert bench.recipe.group_lrs == (1e-5, 1e-4)
+    bench.layer_decay.value = 0.9
+    assert bench.recipe.group_lrs is None and not bench.message
+    bench.layer_decay.value = 1.0
+    assert bench.recipe == bench.base

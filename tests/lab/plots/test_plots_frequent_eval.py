@@ -20,6 +20,7 @@ FIGURES = {
         {"all": (K, 0.01 * np.log(K)), "measured": ([1, 4], [0, 0.01])}, marks={"ours": 14}
     ),
     "choices": lambda: plots.plot_choices([1, 4], {"validation": [0, -0.01], "test": [0, 0.002]}, {"test": [0, 0.01]}),
+    "optimism": lambda: plots.plot_optimism({"a bound": 0.03, "our runs": 0.004, "no luck": 0.0}, {"our runs": 0.002}),
 }
 
 
@@ -67,3 +68,12 @@ def test_changes_stand_beside_each_other_with_their_intervals():
     zero, bars = (line for line in chart.lines if not line.label)
     assert set(zero.y) == {0} and bars.y[[0, 1, 3, 4]] == pytest.approx([0, 0, -0.008, 0.012])
     assert np.isnan(bars.y[2]) and bars.x[[0, 1]].tolist() == test.x[[0, 0]].tolist()
+
+
+def test_a_measured_optimism_has_its_interval_and_stripes():
+    figure = FIGURES["optimism"]()
+    [chart] = charts_of(figure)
+    assert [bar.value for bar in chart.bars] == [0.03, 0.004, 0.0] and [bar.hatch for bar in chart.bars] == [0, 1, 0]
+    assert [bar.note for bar in chart.bars] == ["0.030", "0.004 ± 0.002, measured", "0.000"]
+    assert list(chart.y.names) == ["a bound", "our runs", "no luck"]
+    assert figure.sentence == "a bound: 0.030; our runs: 0.004 ± 0.002, measured; no luck: 0.000."

@@ -9,6 +9,7 @@ from ftlab.lab import plots
 from ftlab.lab.layout import place
 from ftlab.tuning.gradient_noise import GradientNoise
 from ftlab.tuning.memory import estimate_memory, readable
+from ftlab.tuning.memory_meter import MeasuredMemory
 from tests.lab.pictures import charts_of, line_of, problems
 
 NOISE = GradientNoise((1, 4, 16), (9.0, 3.0, 1.5), (8.2, 1.9, 0.5), 64, 1.125)  # signal 1, noise 8
@@ -19,22 +20,22 @@ FULL = estimate_memory("roberta-large", precision="bf16", swa=True)
 def test_the_noise_is_drawn_beside_its_law_with_the_scale_where_both_meet():
     picture = plots.plot_gradient_noise({"start": NOISE})
     [chart] = charts_of(picture)
-    assert chart.x.log and chart.y.log
-    measured = line_of(chart, "start: measured")
+    assert chart.x.log and chart.y.log and chart.title == "start" and "noise scale 8 examples" in chart.note
+    measured = line_of(chart, "measured")
     assert measured.x.tolist() == [1, 4, 16] and measured.y.tolist() == [8.2, 1.9, 0.5]
-    law = line_of(chart, "start: law tr(Σ) / B")
+    law = line_of(chart, "tr(Σ) / B")
     np.testing.assert_allclose(law.x * law.y, 8.0)
-    assert line_of(chart, "start: signal |G|²").y == pytest.approx([1, 1])
+    assert line_of(chart, "signal |G|²").y == pytest.approx([1, 1])
     meeting = chart.lines[-1]
-    assert [meeting.x[0], meeting.y[0]] == pytest.approx([8.0, 1.0]) and meeting.values == ["noise scale 8 examples"]
+    assert [meeting.x[0], meeting.y[0]] == pytest.approx([8.0, 1.0])
     assert "variance 8.2 at batch size 1, 0.5 at 16, noise scale 8 examples" in picture.sentence
     assert problems(place(picture.sheet)) == []
 
 
 def test_a_noise_without_signal_and_several_measurements_can_be_drawn():
     picture = plots.plot_gradient_noise({"start": NOISE, "later": LOST})
-    labels = [line.label for line in picture.sheet.charts[0].lines]
-    assert "later: measured" in labels and sum("signal" in label for label in labels) == 1
+    start, later = ([line.label for line in chart.lines] for chart in charts_of(picture))
+    assert "signal |G|²" in start and later == ["tr(Σ) / B", "measured"]
     assert "later: " in picture.sentence and "noise scale beyond measure" in picture.sentence
     assert picture.png().startswith(b"\x89PNG")
 
@@ -56,6 +57,23 @@ def test_every_setting_has_a_chart_and_every_part_of_the_memory_a_bar_with_its_s
     assert [mark.label for mark in picture.sheet.charts[0].marks] == ["8 GB GPU"]
     assert f"mixed: weights {readable(FULL.parts['weights'])}" in picture.sentence
     assert problems(place(picture.sheet)) == problems(place(picture.sheet, 600)) == []
+
+
+def test_a_measurement_is_crossed_by_its_estimate():
+    estimate = estimate_memory(batch_size=4)
+    parts = {part: 2 * size for part, size in estimate.parts.items()}
+    picture = plots.plot_memory(
+        {"plain": MeasuredMemory(parts, 0, estimate.peak + 10**6, None, "cpu", 4, 256, estimate)}
+    )
+    [chart] = charts_of(picture)
+    expected = {**estimate.parts, "most at one moment": estimate.peak}
+    assert {chart.y.names[bar.row]: bar.stroke * 1e9 for bar in chart.bars} == pytest.approx(expected)
+    assert (
+        chart.bars[0].value == pytest.approx(2 * chart.bars[0].stroke) and chart.note == "measured; stroke: estimated"
+    )
+    assert problems(place(picture.sheet)) == []
+    [plain] = charts_of(plots.plot_memory({"estimate": estimate}))
+    assert not plain.note and all(np.isnan(bar.stroke) for bar in plain.bars)
 
 
 def test_a_small_model_is_drawn_without_a_gpu_s_size():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from ftlab.lab import plots
 from ftlab.lab.layout import place
@@ -60,3 +61,22 @@ def test_neighbours_with_equal_rates_are_described_together():
     assert plots.describe_layer_rates(preview(Recipe()).layers, rates) == (
         "Rate by layer: embeddings to layer.2 1e-5, layer.3 to layer.5 3e-5, head 3e-5."
     )
+
+
+def test_how_far_layers_moved_is_set_against_their_rates():
+    before, after = dict(zip(LAYERS, [0.01, 0.02, 0.03, 0.2], strict=True)), dict.fromkeys(LAYERS, 0.01)
+    rates = {"one rate": np.full(4, 2e-4), "decay": np.array([5e-5, 1e-4, 2e-4, 2e-4])}
+    figure = plots.plot_moved({"one rate": before, "decay": after}, rates)
+    distances, ratios = charts_of(figure)
+    assert list(distances.y.names) == list(ratios.y.names) == LAYERS[::-1] and distances.x.log
+    assert line_of(distances, "one rate").x == pytest.approx([1, 2, 3, 20]), "in per cent"
+    assert line_of(distances, "one rate").y.tolist() == [3, 2, 1, 0], "the head on top"
+    assert [bar.value for bar in ratios.bars] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 20])
+    assert [bar.stroke for bar in ratios.bars] == pytest.approx([0.25, 0.5, 1, 1])
+    assert "layer.0 0.50 (rates 0.50)" in figure.sentence and problems(place(figure.sheet)) == []
+
+
+def test_a_layer_that_stood_still_leaves_a_gap():
+    moved = {"one rate": dict.fromkeys(LAYERS, 0.01), "frozen": {**dict.fromkeys(LAYERS, 0.01), "embeddings": 0.0}}
+    figure = plots.plot_moved(moved, {"one rate": np.ones(4), "frozen": np.array([0.0, 1, 1, 1])})
+    assert "embeddings 0.00 (rates 0.00)" in figure.sentence and figure.png().startswith(b"\x89PNG")

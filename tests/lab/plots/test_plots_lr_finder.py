@@ -47,19 +47,26 @@ def grid(rates, scores):
         yield run
 
 
-def test_a_grid_shows_every_runs_loss_and_score():
-    figure = plots.plot_rate_grid(list(grid([1e-3, 1e-5, 1e-4], [0.5, 0.9, 0.4])), {"valley": 3e-4, "min/10": 2e-4})
-    losses, best = charts_of(figure)
-    assert [line.label for line in losses.lines] == ["1e-5", "1e-4", "0.001"]
-    assert len({line.colour for line in losses.lines}) == len({line.dash for line in losses.lines}) == 3
-    [scores] = best.lines
+def test_a_grid_shows_the_score_of_every_rate_and_names_the_best():
+    runs = {
+        "batch 16": list(grid([1e-3, 1e-5, 1e-4], [0.5, 0.9, 0.4])),
+        "batch 32": list(grid([1e-4, 4e-4], [0.6, 0.5])),
+    }
+    figure = plots.plot_rate_grid(runs, {"valley": 3e-4, "min/10": 2e-4})
+    [chart] = charts_of(figure)
+    scores = line_of(chart, "batch 16")
     assert scores.x.tolist() == [1e-5, 1e-4, 1e-3] and scores.y.tolist() == [0.9, 0.4, 0.5]
-    assert best.x.log and {mark.label for mark in best.marks} == {"valley", "min/10"}
+    assert scores.values == ["", "0.400", ""] and line_of(chart, "batch 32").values == ["", "0.500"]
+    assert len({(line.colour, line.dash, line.marker) for line in chart.lines}) == 2
+    assert chart.x.log and {mark.label for mark in chart.marks} == {"valley", "min/10"}
+    assert chart.y.low < 0.4 and chart.y.high > 0.9, "no point on the frame"
     assert problems(place(figure.sheet)) == []
-    assert "1.0e-05: 0.900; 1.0e-04: 0.400; 1.0e-03: 0.500" in figure.sentence
+    assert "batch 16: 1.0e-05: 0.900; 1.0e-04: 0.400; 1.0e-03: 0.500. batch 32: " in figure.sentence
 
 
 def test_a_run_that_diverged_before_its_first_look_has_no_score():
-    figure = plots.plot_rate_grid(list(grid([1e-4, 1.0], [0.4, None])))
-    assert "1.0e+00: none" in figure.sentence and figure.png().startswith(b"\x89PNG")
-    assert np.isnan(charts_of(figure)[1].lines[0].y[1])
+    figure = plots.plot_rate_grid({"": list(grid([1e-4, 1.0], [0.4, None]))})
+    assert "by rate. 1.0e-04: 0.400; 1.0e+00: none" in figure.sentence and figure.png().startswith(b"\x89PNG")
+    assert np.isnan(charts_of(figure)[0].lines[0].y[1]) and charts_of(figure)[0].lines[0].values == ["0.400", ""]
+    nothing = plots.plot_rate_grid({"": list(grid([1.0], [None]))})
+    assert nothing.png().startswith(b"\x89PNG")

@@ -26,7 +26,15 @@ FEW = pd.DataFrame(
     columns=["name", "n_train", "score"],
 )
 FAILED = [False, False, True, True] * 4
+BLOCKS = pd.DataFrame({"probe": [1.5, 1.4, 1.45], "baseline": [1.3, 1.38, 1.31]}, index=["0", "1", "2"])
+SIZES = pd.DataFrame(
+    [("passages", model, n, score + shift / n) for model, score in (("probe", 0.3), ("fine-tuned", 0.25))
+     for n in (50, 200) for shift in (1, 3)] + [("snippets", "probe", 432, 0.7), ("snippets", "fine-tuned", 432, 0.6)],
+    columns=["data", "model", "n_train", "score"],
+)  # fmt: skip
 FIGURES = {
+    "blocks": lambda: plots.plot_blocks(BLOCKS),
+    "by size": lambda: plots.plot_by_size(SIZES),
     "forest": lambda: plots.plot_forest(TABLE),
     "forest without pairs": lambda: plots.plot_forest(TABLE[:1]),
     "few samples": lambda: plots.plot_few_samples(FEW, FAILED, guessing=1.0),
@@ -84,3 +92,26 @@ def test_every_run_on_few_samples_is_drawn_and_failed_ones_are_crosses():
     places = sorted(x for line in dots for x in line.x)
     assert len(set(places)) == 8 and places[3] < 0.5 < places[4]  # beside each other, each at its number of rows
     assert "longer with 200 rows: mean 0.733, from 0.500 to 1.100, 2 of 4 failed" in figure.sentence
+
+
+def test_blocks_are_connected_and_their_means_written():
+    figure = plots.plot_blocks(BLOCKS)
+    [chart] = charts_of(figure)
+    assert [line.y.tolist() for line in chart.lines if line.marker] == [[1.5, 1.3], [1.4, 1.38], [1.45, 1.31]]
+    assert list(chart.lines[-1].values) == ["1.450", "1.330"] and list(chart.x.names) == ["probe", "baseline"]
+    assert figure.sentence == "Test RMSE, mean over 3 blocks: probe 1.450; baseline 1.330."
+
+
+def test_scores_by_size_are_means_on_one_scale():
+    figure = plots.plot_by_size(SIZES)
+    passages, snippets = charts_of(figure)
+    assert [line.label for line in passages.lines] == [line.label for line in snippets.lines] == ["probe", "fine-tuned"]
+    assert passages.lines[0].y == pytest.approx([0.34, 0.31]) and passages.lines[0].x.tolist() == [50, 200]
+    assert (passages.lines[1].colour, passages.y) == (snippets.lines[1].colour, snippets.y)
+    assert "passages, probe: 0.340 at 50, 0.310 at 200" in figure.sentence
+
+
+def test_a_forest_of_the_plan_says_what_it_could_have_seen():
+    table = TABLE.loc[["swa"]].assign(sees=0.02, verdict="within noise (sees 0.020)")
+    [chart] = charts_of(plots.plot_forest(table))
+    assert points(chart)[0].label == "+0.0010, within noise (sees 0.020)"

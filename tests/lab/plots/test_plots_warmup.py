@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -47,16 +49,20 @@ def test_curves_by_step_start_where_they_are_told():
     assert chart.x.label == "optimizer step" and chart.title == "Size" and chart.note == "of lr"
 
 
-def test_first_steps_show_each_seed_and_their_median():
-    short = make_run(steps=30)
-    figure = plots.plot_first_steps({"no warm-up": [make_run(), short, make_run()], "warm-up": [make_run()]}, 50)
-    loss, norm = charts_of(figure)
-    assert len(loss.lines) == 3 + 1 + 1 + 1 and norm.y.log
-    middle = line_of(loss, "no warm-up")
-    assert len(middle.x) == 50
-    assert middle.y == pytest.approx(make_run().history.loss[:50])
-    assert [mark.label for mark in loss.marks] == ["warm-up ends"]
+def test_first_steps_show_each_seed_and_their_median_one_chart_a_recipe():
+    short, worse = make_run(steps=30), make_run()
+    worse.history = SimpleNamespace(loss=worse.history.loss + 1)
+    figure = plots.plot_first_steps({"no warm-up": [make_run(), short, worse], "warm-up": [make_run()]}, 50)
+    first, second = charts_of(figure)
+    assert [first.title, second.title] == ["no warm-up", "warm-up"] and first.y.log
+    assert [len(first.lines), len(second.lines)] == [3 + 1, 1 + 1]
+    middle = first.lines[-1]
+    assert middle.width > first.lines[0].width and len(middle.x) == 50
+    usual = make_run().history.loss[:50]
+    assert middle.y == pytest.approx(np.append(usual[:30], usual[30:] + 0.5)), "the median of three, then of two"
+    assert [mark.label for mark in first.marks] == ["warm-up ends"]
     assert "no warm-up, 3 runs: mean loss" in figure.sentence and "warm-up, 1 runs" in figure.sentence
+    assert problems(place(figure.sheet)) == []
     assert figure.png().startswith(b"\x89PNG")
 
 
@@ -71,5 +77,5 @@ def test_first_steps_of_runs_that_stopped_early_or_diverged():
     few = make_run(steps=3)
     few.history.append(loss=float("nan"), grad_norm=float("inf"), lr=few.schedule.lr[3].tolist(), seconds=1.0)
     figure = plots.plot_first_steps({"few": [few]}, 50)
-    assert len(line_of(charts_of(figure)[0], "few").x) == 3
+    assert [len(line.x) for line in charts_of(figure)[0].lines] == [3, 3]
     assert figure.png().startswith(b"\x89PNG")
