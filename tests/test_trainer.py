@@ -532,6 +532,20 @@ def test_resumed_runs_equal_undisturbed_ones_bit_for_bit(data, case):
             assert scores[0] == scores[1]
 
 
+def test_a_best_checkpoint_from_before_the_stop_is_handed_back_after_it(data, tmp_path):
+    """At a wild rate the score goes up and down; the run is stopped after its best evaluation and before its end."""
+    recipe = RECIPE.but(lr=3e-2, eval_every=1, epochs=3, seed=1)
+    whole = fit(recipe, data)
+    scores = [e["score"] for e in whole.history.evals]
+    best = whole.history.evals[scores.index(min(scores))]["step"]
+    assert best + 1 < whole.history.total_steps, "nothing comes after the best evaluation: this would prove nothing"
+    press = StopAfter(best + 1)
+    fit(recipe, data, checkpoint_dir=tmp_path, stop=press.stop, callbacks=[press])
+    resumed = fit(recipe, data, checkpoint_dir=tmp_path, resume=True)
+    assert resumed.history == whole.history and resumed.best_score == min(scores)
+    assert same(weights(resumed), weights(whole)) and resumed.test_score == whole.test_score
+
+
 def test_resuming_a_finished_run_changes_nothing(data, tmp_path):
     for recipe in (RECIPE, RECIPE.but(lr=0.0, eval_every=1, patience=2)):
         folder = tmp_path / str(recipe.patience)
