@@ -214,7 +214,8 @@ class KeptRun:
     """The kept record of a run: what `diagnose` reads of a run, without the model.
 
     illness: the first finding that `diagnose` should have; None for a healthy run. targets, predictions: of the set
-    `scored`; None where they were not kept.
+    `scored`; None where they were not kept. dose: how much of the mistake was made ("lr 1e-3"); empty where it is what
+    the case says.
     """
 
     case: str
@@ -227,10 +228,14 @@ class KeptRun:
     illness: str | None = None
     complaint: str = ""
     scored: str = "test"
+    dose: str = ""
 
 
-def to_line(name: str, run: Run) -> str:
-    """Write a run of a case as one line of JSON; rates are left out, since the recipe decides them."""
+def to_line(name: str, run: Run, dose: str = "") -> str:
+    """Write a run of a case as one line of JSON; rates are left out, since the recipe decides them.
+
+    dose: how much of the mistake was made, where that is not what the case says.
+    """
     history = run.history
     kept = ("step", "epoch", "score", "loss", "accuracy", "best")
     values = {
@@ -249,7 +254,7 @@ def to_line(name: str, run: Run) -> str:
         "targets": _rounded(run.targets),
         "predictions": _rounded(run.predictions),
     }
-    return json.dumps(values)
+    return json.dumps(values | ({"dose": dose} if dose else {}))
 
 
 def load(path: str | Path) -> list[KeptRun]:
@@ -292,6 +297,7 @@ def _kept(values: dict[str, Any]) -> KeptRun:
         predictions=np.array(values["predictions"]),
         illness=case.illness,
         complaint=case.complaint,
+        dose=values.get("dose", ""),
     )
 
 

@@ -104,9 +104,11 @@ class Record:
         if not count:
             return math.nan
         first = self.loss[: max(1, min(math.ceil(64 / (self.batch or 8 * self.steps_per_loss)), count // 3))]
-        # A run that blows up at once began where its very first loss was, which no update had touched yet.
+        # A run that blows up at once began where its very first loss was, which no update had touched yet. But that may
+        # be of a few texts that happened to be easy, and no model that learned anything validates worse than chance.
         level = float(first.mean())
-        return (float(first[0]) if level > 3 * first[0] > 0 else level) or 1.0
+        began = max(float(first[0]), float(np.median(self.validation)) if len(self.validation) else 0.0)
+        return (began if level > 3 * began > 0 else level) or 1.0
 
     @property
     def yardstick(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from ftlab.errors import CheckpointError, RecipeError
 from ftlab.models.load import load_tokenizer
 from ftlab.schedules import preview
 
-RECORDS = Path(__file__).resolve().parents[2] / "data" / "results" / "clinic.jsonl"
+ROOT = Path(__file__).resolve().parents[2]
+RECORDS = ROOT / "data" / "results" / "clinic.jsonl"
+
+sys.path.insert(0, str(ROOT / "tools"))
+import clinic_runs  # noqa: E402
 
 
 def test_the_healthy_data():
@@ -115,6 +120,30 @@ def test_the_kept_records_fit_their_cases():
         )
         assert len(kept.targets) == len(kept.predictions) == 32
     assert {p.case for p in runs if p.illness is None} == set(clinic.HEALTHY)
+
+
+def test_graded_runs_are_new_and_made_as_planned():
+    """Seeds on which no threshold was set; every planned run is there, with the recipe of its dose."""
+    planned = {(name, dose, seed): (changes, data) for name, dose, seed, changes, data in clinic_runs.graded_runs()}
+    assert not {seed for _, _, seed in planned} & {kept.seed for kept in clinic.load(RECORDS)}
+    kept = clinic.load(RECORDS.with_name("clinic_graded.jsonl"))
+    assert {(run.case, run.dose, run.seed) for run in kept} == planned.keys() and len(kept) == len(planned)
+    for run in kept:
+        assert run.recipe == clinic.find(run.case).recipe(run.seed).but(**planned[run.case, run.dose, run.seed][0])
+
+
+def test_doses():
+    plain = clinic.passages(100)
+    assert np.array_equal(plain.targets, clinic_runs.shuffled(100, 0).targets)
+    half = clinic_runs.shuffled(100, 0.5)
+    assert 0.4 < np.mean(half.targets != plain.targets) <= 0.5
+    assert np.array_equal(np.sort(half.targets), np.sort(plain.targets)) and half.texts == plain.texts
+    split = plain.split(0)
+    for pads in (10, 80):
+        texts = clinic_runs.padded(100, pads).texts
+        assert {texts[row].count("[PAD]") for row in split.validation} == {pads}
+        assert {texts[row].count("[PAD]") for row in split.train} == {0}
+    assert len(clinic_runs.few(100, 8).split(0).train) == 8
 
 
 def test_the_runs_of_the_study_are_healthy_runs(tmp_path):

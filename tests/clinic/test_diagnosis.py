@@ -241,6 +241,10 @@ def test_the_yardstick():
     assert chance_loss(make_history([4.0] * 8 + [0.1] * 40)) == pytest.approx(4.0)
     assert chance_loss(make_history([1.0, 9.0, *[50.0] * 40])) == 1.0  # before the first update
     assert math.isnan(chance_loss(make_history([])))
+    # A first batch of few, easy texts: validation says that chance cannot lie so low.
+    easy = [0.12, 0.58, 0.75, 0.84, 1.16, 0.37, 1.18, 0.5, 0.45, 0.28, *[0.25] * 18]
+    easy = make_history(easy, looks=[(7, 0.9), (14, 0.4), (21, 0.3), (28, 0.25)], steps_per_epoch=7)
+    assert chance_loss(easy) > 0.5 and "diverged" not in diagnose(easy)
 
 
 def test_the_articles_loss_is_a_root():
