@@ -139,7 +139,7 @@ def study_command(args: argparse.Namespace) -> int:
             print(f"best mean validation score (selected on) {found.score:.4f}: {found.recipe}")
         return 0
     study = Study(
-        planned or _named_recipes(args.recipes, base),
+        planned or _named_recipes(args.recipes or ["techniques"], base),
         data,
         folds=folds,
         seeds=_counts("--seeds", args.seeds),
@@ -160,12 +160,16 @@ def study_command(args: argparse.Namespace) -> int:
 
 
 def _planned_cells(args: argparse.Namespace) -> list[Any]:
-    """Read what the tuning of the plan has chosen, and return the cells of the study asked for."""
+    """Read what the tuning of the plan has chosen, and return the cells of the study (and of the arms) asked for."""
     from ftlab.study.plan import confirming
 
     try:
         frozen = json.loads(Path(args.frozen).read_text(encoding="utf-8"))
-        return confirming(args.plan, frozen)
+        cells = confirming(args.plan, frozen)
+        arms = dict.fromkeys(cell.name for cell in cells)
+        if unknown := set(args.recipes or ()) - arms.keys():
+            raise RecipeError(f"--recipes: {unknown.pop()!r} is no arm of {args.plan!r}; its arms: {', '.join(arms)}")
+        return [cell for cell in cells if cell.name in (args.recipes or arms)]
     except FtlabError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -335,8 +339,8 @@ def _parser() -> argparse.ArgumentParser:
     study = commands.add_parser("study", help="train recipes x folds x seeds, with as many workers as you start")
     study.set_defaults(run=study_command, prefix="")
     study.add_argument(
-        "--recipes", nargs="+", default=["techniques"], metavar="NAME",
-        help="techniques, pairs, few_samples, single ones of these, or a JSON file (default: techniques)",
+        "--recipes", nargs="+", metavar="NAME",
+        help="techniques (default), pairs, few_samples, single ones of these, a JSON file; with --plan: its arms",
     )  # fmt: skip
     study.add_argument("--folds", nargs="+", help="a number, or several by name (default: 5; of a search: 1)")
     study.add_argument("--seeds", nargs="+", default=["3"], help="a number, or several by name (default: 3)")

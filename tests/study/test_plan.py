@@ -209,6 +209,10 @@ def test_a_study_of_the_plan_is_trained_by_the_command_that_trains_all_studies(t
     assert "passages: 1 of 70 cells done" in capsys.readouterr().out
     (found,) = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
     assert identity_of(found) == identity(plan.confirming("passages", FROZEN)[0], "passages")
+    assert main(["study", "--plan", "passages", "--recipes", "all", "swa", "--max_cells", "0", *where]) == 0
+    assert "of 20 cells" in capsys.readouterr().out
+    assert main(["study", "--plan", "passages", "--recipes", "alles", *where]) == 2
+    assert "'alles' is no arm of 'passages'; its arms: baseline" in capsys.readouterr().err
     assert main(["study", "--plan", "poetry", *where]) == 2 and "its studies: snippets" in capsys.readouterr().err
     (tmp_path / "frozen.json").write_text("[1]")
     where[1] = str(tmp_path / "frozen.json")
