@@ -33,7 +33,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "search": ["Found", "find_recipe"],
         "plan_report": ["confirmation", "confirmation_text"],
-        "statistics": ["PairedT", "bootstrap_interval", "holm", "paired_differences", "paired_t", "sign_flip_p"],
+        "statistics": [
+            "PairedT",
+            "bootstrap_interval",
+            "holm",
+            "paired_differences",
+            "paired_t",
+            "share_interval",
+            "sign_flip_p",
+        ],
         "train": ["Cell", "run_cell"],
     },
 )

@@ -13,7 +13,7 @@ import pytest
 import ftlab as ft
 from ftlab.__main__ import main
 from ftlab.errors import DataError
-from ftlab.study import load_cells, plan
+from ftlab.study import load_cells, paired_t, plan
 from ftlab.study.first_edition import recipe_of
 from ftlab.study.plan_report import confirmation, confirmation_text, load_references
 from ftlab.study.train import BLOCK, Cell, part_of
@@ -193,12 +193,18 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     references = load_references(RESULTS / "references.jsonl")
     whole = references[references["study"] == "passages, all rows"]
     assert len(whole) == 5
+    default = load_cells(RESULTS / "default.jsonl")
+    assert len(default) == 5 and all(ft.Recipe(**changes) == ft.Recipe() for changes in default["changes"])
     first = load_cells(RESULTS / "techniques.jsonl").groupby("name", sort=False)["score"].mean()
     expected = {name: whole[name].mean() for name in ("mean", "surface", "tfidf", "frozen")} | dict(
-        baseline=first["baseline"], all=first["all"]
+        default=default["score"].mean(), baseline=first["baseline"], all=first["all"]
     )
     shown = re.findall(r"\| ([\d.]+) \|$", between("references"), re.M)
     assert shown == [f"{value:.3f}" for value in expected.values()]
+    pairs = default.set_index("fold")["score"] - whole.set_index("fold")["frozen"]
+    found = paired_t(pairs, overlap=144 / 432)
+    text = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    assert f"the difference of the default is {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})" in text
 
 
 def test_a_study_of_the_plan_is_trained_by_the_command_that_trains_all_studies(tmp_path, monkeypatch, capsys):

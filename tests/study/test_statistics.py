@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ftlab.study.statistics import FEWEST_UNITS, paired_t, sign_flip_p
+from ftlab.errors import DataError
+from ftlab.study.statistics import FEWEST_UNITS, paired_t, share_interval, sign_flip_p
 
 
 def test_without_overlap_it_is_the_paired_t_test_of_scipy():
@@ -69,3 +70,35 @@ def test_false_alarms_and_coverage_under_the_plan_and_under_the_first_design():
     crossed = simulated(generator, crossed=True, studies=400)
     flips = np.mean([sign_flip_p(values, draws=999) < 0.05 for values in crossed])
     assert flips > 0.12, "seeds crossed with folds: single pairs are no independent draws"
+
+
+@pytest.mark.parametrize(("found", "of"), [(0, 10), (3, 10), (10, 10), (13, 120)])
+def test_a_share_has_the_exact_interval(found, of):
+    expected = stats.binomtest(found, of).proportion_ci(0.95, "exact")
+    assert share_interval([True] * found + [False] * (of - found)) == pytest.approx((expected.low, expected.high))
+
+
+def test_runs_that_share_their_recipe_are_worth_fewer():
+    recipes = np.repeat(np.arange(8), 10)
+    alike = np.repeat([1, 1, 0, 0, 0, 0, 0, 0], 10)  # a recipe's runs all agree: eight draws in place of eighty
+    wide = share_interval(alike, recipes)
+    expected = stats.binomtest(2, 8).proportion_ci(0.95, "exact")
+    assert wide == pytest.approx((expected.low, expected.high), abs=0.03)
+    spread = np.tile([1] * 2 + [0] * 6, 10)  # as many in each recipe's runs: nothing is shared
+    assert share_interval(spread, np.repeat(np.arange(10), 8)) == pytest.approx(share_interval(spread), abs=0.02)
+    none = share_interval(np.zeros(70), np.repeat(np.arange(7), 10))
+    assert none == pytest.approx((0, 1 - 0.025 ** (1 / 7)))
+    generator = np.random.default_rng(3)
+    covered = []
+    for _ in range(600):  # a third of the variance lies between recipes, as with correlated runs
+        chance = generator.beta(0.4, 1.6, 20).repeat(10)
+        low, high = share_interval(generator.random(200) < chance, np.repeat(np.arange(20), 10))
+        covered.append(low <= 0.2 <= high)
+    assert 0.9 < np.mean(covered) < 0.995
+
+
+def test_a_share_of_nothing():
+    with pytest.raises(DataError, match="hits: there is no run"):
+        share_interval([])
+    with pytest.raises(DataError, match="clusters has 2 entries for 3 runs"):
+        share_interval([True, False, True], [1, 2])

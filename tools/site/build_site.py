@@ -30,7 +30,11 @@ from pygments.lexers import PythonLexer
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = HERE.parents[1] / "notebooks"
 CODE_STYLES = {"html": "xcode", "html[theme=dark]": "monokai"}  # of pygments; both have a contrast of 4.5:1 or more
-DOCUMENTS = {"00_glossary.md": "00_glossary.html", "../data/README.md": "data.html"}  # from notebooks/: page
+DOCUMENTS = {  # from notebooks/: page
+    "00_glossary.md": "00_glossary.html",
+    "00_teaching.md": "00_teaching.html",
+    "../data/README.md": "data.html",
+}
 NOTE = (
     '<p class="note">A stored notebook: its pictures do not move here. The '
     '<a href="{up}schedule_explorer.html">explorer</a> does, and everything does once you run it yourself.{more}</p>'
