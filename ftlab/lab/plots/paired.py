@@ -49,6 +49,7 @@ def plot_paired(
         height=190,
     )
     strips, parts = [], []
+    ends = np.abs(differences).ravel().tolist()
     for row, (name, found) in enumerate(zip(names[1:], differences, strict=True)):
         test = paired_t(found, overlap=overlap)
         spread = row - 0.15 + 0.07 * (np.arange(count) % 3 - 1)
@@ -56,9 +57,10 @@ def plot_paired(
         strips.append(Line("mean with its 95 % interval" if row == 0 else "", np.array([test.low, test.high]),
                            np.full(2, row + 0.2), INK, width=3))  # fmt: skip
         strips.append(Line("", np.array([test.mean]), np.array([row + 0.2]), INK, width=0, marker="diamond"))
+        ends += [abs(test.low), abs(test.high)]
         parts.append(f"{name} lower in {(found < 0).sum()} of {count}, mean difference {test.mean:+.4f} "
                      f"({test.low:+.4f} to {test.high:+.4f})")  # fmt: skip
-    reach = 1.1 * max(1e-9, float(np.nanmax(np.abs(differences))))
+    reach = 1.1 * max(1e-9, float(np.nanmax(ends)))
     right = Chart(
         f"Difference to {names[0]}",
         strips,

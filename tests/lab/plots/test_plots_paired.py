@@ -46,3 +46,9 @@ def test_differences_stand_around_zero_with_scipys_interval():
 def test_equal_differences_and_a_score_that_rises_can_be_drawn():
     picture = plots.plot_paired({"a": [0.1, 0.2], "b": [0.2, 0.3]}, unit="accuracy")
     assert charts_of(picture)[1].note == "" and "b lower in 0 of 2" in picture.sentence and picture.png()
+
+
+def test_an_interval_wider_than_the_differences_is_drawn_whole():
+    _, strip = charts_of(plots.plot_paired({"a": [0.9, 0.7, 0.7], "b": [0.4, 0.5, 0.4]}))
+    low, high = line_of(strip, "mean with its 95 % interval").x
+    assert high > 0 and strip.x.low < low < high < strip.x.high
