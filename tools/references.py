@@ -15,7 +15,7 @@ from ftlab.study.cells import write_lines
 
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
 FILE = RESULTS / "references.jsonl"
-PLACE = ("data", "rows", "split", "fold", "n_train", "sample")
+PLACE = ("data", "rows", "split", "fold", "n_train", "sample", "model")
 
 
 def main(studies: list[str]) -> None:
@@ -25,20 +25,21 @@ def main(studies: list[str]) -> None:
     known = {tuple(record[name] for name in PLACE) for record in records}
     loaded: dict[str, ft.Data] = {}
     whole = [("passages, all rows", Cell("", ft.Recipe(), fold)) for fold in range(5)]  # where the first design stands
+    whole += [("passages, mpnet", Cell("", ft.Recipe(model="mpnet"), fold)) for fold in range(5)]
     for study, cell in [*whole, *plan.cells("confirm", frozen)]:
         if studies and study not in studies:
             continue
         name = next((name for name in plan.LENGTHS if study.startswith(name)), "passages")
         sample = cell.sample if cell.n_train is None or cell.sample is not None else cell.recipe.seed
-        place = (name, cell.rows, cell.split, cell.fold, cell.n_train, sample)
+        place = (name, cell.rows, cell.split, cell.fold, cell.n_train, sample, cell.recipe.model)
         if place in known:
             continue
         known.add(place)
         if name not in loaded:
             loaded[name] = ft.load_data(name)
-        table = ft.references(cell.data(loaded[name]), cell.fold, max_length=plan.LENGTHS[name])
+        table = ft.references(cell.data(loaded[name]), cell.fold, cell.recipe.model, max_length=plan.LENGTHS[name])
         scores = {model: [round(row["validation"], 6), round(row["test"], 6)] for model, row in table.iterrows()}
-        records.append({"study": study, **dict(zip(PLACE, place, strict=True)), "model": "minilm", "scores": scores})
+        records.append({"study": study, **dict(zip(PLACE, place, strict=True)), "scores": scores})
         print(study, place, scores["frozen"][1], flush=True)
         write_lines(FILE, records)
 
