@@ -40,7 +40,9 @@ def test_nothing_is_overwritten(run, tmp_path):
         run.save(tmp_path / "run")
 
 
-def test_save_pretrained_loads_in_a_plain_pipeline_with_the_same_numbers(run, tmp_path):
+def test_save_pretrained_loads_in_a_plain_pipeline_with_the_same_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_PRESET", "tiny")
+    run = ft.fit(ft.Recipe(head="auto", epochs=1), ft.load_data("passages"), live=False)
     run.save_pretrained(tmp_path / "model")
     pipe = pipeline("text-classification", model=str(tmp_path / "model"), function_to_apply="none", device="cpu")
     got = [answer["score"] for answer in pipe(TEXTS, truncation=True, max_length=run.recipe.max_length)]

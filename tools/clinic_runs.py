@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import ftlab as ft
 from ftlab import clinic
@@ -25,7 +26,7 @@ from ftlab.clinic import cases
 from ftlab.data import Data
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results"
-SEEDS = range(100, 105)
+SEEDS = range(100, 103)
 
 
 def few(seed: int, count: int) -> Data:
@@ -52,30 +53,28 @@ def padded(seed: int, pads: int) -> Data:
 
 def clear(seed: int) -> Data:
     """Draw 160 excerpts of CLEAR, their targets brought to a standard deviation of 1."""
-    frame = ft.load_data("clear").frame.sample(160, random_state=seed)
-    target = (frame["target"] - frame["target"].mean()) / frame["target"].std()
-    return ft.load_data(frame.assign(target=target)[["excerpt", "target"]], text="excerpt", target="target", seed=seed)
+    whole = ft.load_data("clear")
+    frame = pd.DataFrame({"excerpt": whole.texts, "target": whole.targets}).sample(160, random_state=seed)
+    frame["target"] = (frame["target"] - frame["target"].mean()) / frame["target"].std()
+    return ft.load_data(frame, text="excerpt", target="target", seed=seed)
 
 
 Change = tuple[Mapping[str, Any], Callable[[int], Data] | None]
-RATES = (5e-4, 1e-3, 2e-3, 5e-3)
 DOSES: Mapping[str, Mapping[str, Change]] = {
-    "rate 5e-3": {f"lr {lr:.0e}": ({"lr": lr}, None) for lr in RATES},
-    "no warm-up": {f"lr {lr:.0e}": ({"lr": lr}, None) for lr in (1e-4, 2e-4, 3e-4, 5e-4)},
-    "plain SGD at 2e-5": {f"lr {lr:.0e}": ({"lr": lr}, None) for lr in (2e-2, 2e-3, 2e-4, 2e-5)},
-    "frozen backbone": {f"head_lr {lr:.0e}": ({"head_lr": lr}, None) for lr in (5e-3, 1e-3, 2e-4)},
+    "rate 5e-3": {f"lr {lr:.0e}": ({"lr": lr}, None) for lr in (1e-3, 2e-3, 5e-3)},
+    "no warm-up": {f"lr {lr:.0e}": ({"lr": lr}, None) for lr in (1e-4, 3e-4)},
+    "plain SGD at 2e-5": {f"lr {lr:.0e}": ({"lr": lr}, None) for lr in (2e-3, 2e-4, 2e-5)},
+    "frozen backbone": {f"head_lr {lr:.0e}": ({"head_lr": lr}, None) for lr in (1e-3, 2e-4)},
     "batch of one": {f"batch {size}": ({"batch_size": size}, None) for size in (4, 2, 1)},
     "batch too large": {f"batch {size}": ({"batch_size": size}, None) for size in (24, 48, 96)},
-    "two examples": {f"{n} examples": ({"epochs": 32 // n}, partial(few, count=n)) for n in (16, 8, 4, 2)},
-    "labels shuffled": {
-        f"{share:.0%} shuffled": ({}, partial(shuffled, share=share)) for share in (0.25, 0.5, 0.75, 1)
-    },
+    "two examples": {f"{n} examples": ({"epochs": 32 // n}, partial(few, count=n)) for n in (8, 4, 2)},
+    "labels shuffled": {f"{share:.0%} shuffled": ({}, partial(shuffled, share=share)) for share in (0.25, 0.5, 1)},
     "padding attended to": {f"{pads} pads": ({}, partial(padded, pads=pads)) for pads in (10, 30, 80)},
-    "too many epochs": {f"{epochs} epochs": ({"epochs": epochs}, None) for epochs in (4, 8, 16)},
+    "too many epochs": {f"{epochs} epochs": ({"epochs": epochs}, None) for epochs in (4, 8)},
     "class imbalance, not stratified": {"as it is": ({}, None)},
 }
 """case: dose: (changes on top of the case's, data in place of the case's), from mild to severe."""
-ON_CLEAR = ("healthy", "healthy, warm-up", "healthy, layer-wise decay", "rate 5e-3", "no warm-up", "plain SGD at 2e-5")
+ON_CLEAR = ("healthy", "healthy, warm-up", "healthy, layer-wise decay", "rate 5e-3")
 
 Job = tuple[str, str, int, Mapping[str, Any], Callable[[int], Data]]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             # a bench's widgets, whose picture is the display after them.
             if output.output_type in ("display_data", "execute_result") and not any(data.values()):
                 continue
+            if output.output_type == "stream":  # colours of a terminal, which not every viewer knows
+                output.text = re.sub(r"\x1b\[[0-9;]*m", "", output.text)
             if outputs and output.output_type == "stream" and outputs[-1].get("name") == output.name:
                 outputs[-1].text += output.text
                 continue

@@ -336,7 +336,8 @@ def test_every_technique_has_a_bench(data, name):
 
 
 def test_how_far_a_run_has_moved_each_layer(data):
-    bench = LLRDPanel(ft.Recipe(layer_decay=0.0, weight_decay=0.0), data=data)  # 0: top layer and head alone learn
+    recipe = ft.Recipe(head="auto", layer_decay=0.0, weight_decay=0.0)  # 0: top layer and head alone learn
+    bench = LLRDPanel(recipe, data=data)
     bench.view.children[-2].click()
     run = bench.train()
     start = prepare(bench.recipe, data.play(50)).bare_model.state_dict()

@@ -4,6 +4,7 @@ Nothing here depends on how long anything takes.
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -43,6 +44,12 @@ def make_row(ours, theirs, calls=None, **settings):
 
     sides = Sides(lambda: side("ours"), lambda: side("theirs"), lambda: "a note", lambda: calls.append("closed"))
     return Row("a", "walking", "running", settings.pop("unit", "s"), lambda options: sides, **settings)
+
+
+@pytest.fixture(autouse=True)
+def no_sweeping(monkeypatch):
+    """Among all tests a garbage collection takes a second, and nothing here is timed."""
+    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 # -------------------------------------------------------------------------------------------------------- measuring

@@ -138,7 +138,7 @@ def test_cleaning_keeps_pictures_and_text_and_drops_the_rest():
     emptied = new_output("display_data", data={"text/plain": ""})
     bench = new_output("display_data", data={WIDGET: {"model_id": "c"}, "text/plain": ""})
     streams = (
-        new_output("stream", text="hel"),
+        new_output("stream", text="\x1b[1mhel\x1b[0m"),
         new_output("stream", text="lo"),
         new_output("stream", name="stderr", text="!"),
     )

@@ -533,7 +533,7 @@ def test_the_text_holds_the_numbers_of_the_table():
     assert rows[8][1] == "none: averaged" and rows[6][4:6] == ["100 s", "1400 MiB"]
     assert table.loc["llrd", "p_holm"] == pytest.approx(holm(table["p"][:4])[1])  # pairs of techniques count apart
     assert table.loc["llrd+swa", "p_holm"] == table.loc["llrd+swa", "p"]
-    command = "python -m ftlab fit --data passages --fold all --layer_decay 0.9 --seed 0"
+    command = "python -m ftlab fit --data passages --fold all --head auto --layer_decay 0.9 --seed 0"
     assert f"- `llrd` (layer_decay=0.9): `{command}`" in text
 
 

@@ -67,7 +67,7 @@ def test_false_alarms_and_coverage_under_the_plan_and_under_the_first_design():
     covered = np.mean([found.low <= 0 <= found.high for found in nested])
     assert 0.035 < alarms < 0.065, "seeds of their own: the rule errs as often as it says"
     assert 0.935 < covered < 0.965
-    crossed = simulated(generator, crossed=True, studies=400)
+    crossed = simulated(generator, crossed=True, studies=120)
     flips = np.mean([sign_flip_p(values, draws=999) < 0.05 for values in crossed])
     assert flips > 0.12, "seeds crossed with folds: single pairs are no independent draws"
 

@@ -34,6 +34,7 @@ DOCUMENTS = {  # from notebooks/: page
     "00_glossary.md": "00_glossary.html",
     "00_teaching.md": "00_teaching.html",
     "../data/README.md": "data.html",
+    "../data/results/PLAN.md": "plan.html",
 }
 NOTE = (
     '<p class="note">A stored notebook: its pictures do not move here. The '

@@ -19,19 +19,21 @@ from tests.lab.panels.test_panels import places
 from tests.lab.pictures import texts_of as labels
 from tests.model_families import tiny
 
+POOLED = Recipe(head="auto")  # with a pooler, which goes with the layers
+
 
 @pytest.fixture(scope="module")
 def small():
-    return tiny_model(Recipe())
+    return tiny_model(POOLED)
 
 
 @pytest.fixture(scope="module")
 def minilm():
-    return ReinitPanel()
+    return ReinitPanel(POOLED)
 
 
 @pytest.mark.parametrize("name", ["reinit_layers", "seed", "shown"])
-@pytest.mark.parametrize("start", [Recipe(), Recipe(reinit_layers=3, seed=7, lr=5e-5)])
+@pytest.mark.parametrize("start", [POOLED, POOLED.but(reinit_layers=3, seed=7, lr=5e-5)])
 def test_every_control_moves_over_its_whole_range(name, start, small):
     panel = ReinitPanel(start, model=small)
     seen = set()
@@ -69,7 +71,7 @@ def test_the_figure_says_which_layers_are_fresh(minilm, shown, n):
 
 def test_the_numbers_are_those_of_the_model_before_and_after(minilm):
     """Independent: torch's own standard deviation over the weights that the re-initialisation really left."""
-    recipe = Recipe(reinit_layers=2)
+    recipe = POOLED.but(reinit_layers=2)
     model = load_model(recipe)
     layers = layer_map(model)
     pooler = {id(p) for p in layers.pooler.parameters()}
@@ -170,6 +172,6 @@ def test_a_head_without_a_pooler():
 
 def test_the_articles_recipe(small):
     """Five of twelve layers, the pooler with them."""
-    panel = ReinitPanel(PAPER["all"], model=tiny_model(Recipe(), num_layers=12))
+    panel = ReinitPanel(PAPER["all"], model=tiny_model(POOLED, num_layers=12))
     assert panel.fresh_places(5) == [f"layer.{i}" for i in range(7, 12)] + ["pooler"]
     assert panel.recipe == PAPER["all"] and panel.code == "recipe = base"

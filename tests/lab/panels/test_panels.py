@@ -232,7 +232,8 @@ class Demo(Panel):
         self.head = Choice("head", "head", "auto", {"the hub's": "auto", "mean of all": "mean"}, help="on top")
         self.extra = Switch("extra", "extra", False, help="no field of a recipe")
         self.drawn = []
-        super().__init__(Recipe(dropout=0.1) if recipe is None else recipe, [self.dropout, self.head, self.extra])
+        recipe = Recipe(head="auto", dropout=0.1) if recipe is None else recipe
+        super().__init__(recipe, [self.dropout, self.head, self.extra])
 
     def picture(self, recipe):
         self.drawn.append(recipe)
