@@ -99,12 +99,27 @@ def test_button_and_cell_give_fits_numbers_whatever_else_happens(data, slow):
     assert np.array_equal(run.predict(["A text.", "Another."]), expected.predict(["A text.", "Another."]))
 
 
-def test_a_real_run_has_fits_numbers_too(data, monkeypatch):
+REAL = {
+    "LLRDPanel": {"layer_decay": 0.8},
+    "WarmupPanel": {"warmup": 0.2},
+    "ReinitPanel": {"reinit_layers": 2},
+    "SWAPanel": {"swa_start": 1},
+    "FrequentEvalPanel": {"eval_every": 2},
+    "HyperparametersPanel": {"batch_size": 8, "lr": 5e-4},
+    "BertAdamPanel": {"optimizer": "bertadam", "warmup": 0.2},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_a_run_of_the_real_model_has_fits_numbers_too(name, data, monkeypatch):
     monkeypatch.delenv("FTLAB_PRESET")
-    recipe = ft.Recipe(epochs=1, max_length=48, layer_decay=0.8, dropout=0.1)
-    expected = ft.fit(recipe, data.play(50), live=False)
-    bench = LLRDPanel(recipe, data=data)
+    recipe = ft.Recipe(epochs=2, max_length=48, dropout=0.1)
+    expected = ft.fit(recipe.but(**REAL[name]), data.play(50), live=False)
+    bench = getattr(ft.panels, name)(recipe, data=data)
+    bench.set(**REAL[name])
     row = train_by_button(bench)
+    assert row.recipe == expected.recipe and row.status == "completed"
     assert row.run.history == expected.history and row.best == expected.best_score
     assert bench.open_test(row) == expected.score_test()
 
