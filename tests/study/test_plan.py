@@ -205,6 +205,15 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     found = paired_t(pairs, overlap=144 / 432)
     text = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
     assert f"the difference of the default is {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})" in text
+    tuned = load_cells(RESULTS / "passages_plan.jsonl")
+    tuned = tuned[tuned["name"] == "head_start"].set_index(["split", "fold"])["score"]
+    pairs = tuned - references[references["study"] == "passages"].set_index(["split", "fold"])["frozen"]
+    found = paired_t(pairs, overlap=96 / 288)
+    said = f"{(pairs < 0).sum()} of {found.pairs} fold pairs, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    assert said in text and found.low < 0 < found.high
+    total = sum(1 for _ in plan.cells("confirm", FROZEN))
+    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(tuned)
+    assert f"{total - done} of {total} cells are still to be trained" in text
 
 
 def test_a_study_of_the_plan_is_trained_by_the_command_that_trains_all_studies(tmp_path, monkeypatch, capsys):
