@@ -639,7 +639,7 @@ class Bench(Panel):
         spread = SPREAD.get((self.data.name, one.size))
         noise = (
             f"From seed to seed the baseline moves by {spread:.3f} at this size (one standard deviation), so one pair "
-            "proves nothing."
+            f"says nothing of differences below about {2 * math.sqrt(2) * spread:.2f}."
             if spread
             else "One pair proves nothing: another seed may turn it round."
         )
