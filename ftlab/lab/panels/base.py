@@ -261,7 +261,13 @@ class Number(Control):
         place = math.log10 if self.log else float
         if abs(place(moved) - place(max(self.box.value, self.low))) < 0.51 * self.slider.step:
             return self._value
-        return self._typed(float(f"{moved:.3g}"))
+        value, now = float(f"{moved:.3g}"), self._value
+        if not self.integer:
+            return value
+        whole = round(value)
+        if whole == now and self.low <= (further := whole + (1 if value > now else -1)) <= self.high:
+            return further  # a step of the slider is less than one: no key would move it
+        return whole
 
     def _read_box(self) -> float | int:
         return self._typed(self.box.value)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ import ftlab as ft
 from ftlab.errors import RecipeError
 from ftlab.lab.chart import ORANGE, Axis, Bar, Chart, rate_lines
 from ftlab.lab.layout import place
-from ftlab.lab.panels import Choice, Number, Panel, SchedulePanel, Switch
+from ftlab.lab.panels import Choice, FrequentEvalPanel, Number, Panel, SchedulePanel, Switch
 from ftlab.recipe import PAPER, Recipe
 from ftlab.schedules import SCHEDULES, preview
 from tests.lab.pictures import SVG, problems, sheet_of
@@ -356,3 +357,16 @@ def test_the_first_panel_does_not_wait_for_torch():
     code = "import sys, ftlab as ft; ft.panels.SchedulePanel().svg; print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_key_moves_a_logarithmic_slider_of_whole_numbers_everywhere(direction):
+    """One step of the slider, as an arrow key makes it: from 5 it led back to 5."""
+    panel = FrequentEvalPanel(Recipe(), steps_per_epoch=27)
+    control = panel.eval_every
+    for start in range(2, 60):
+        control.value = start
+        step = control.slider.step
+        place = round(math.log10(control.slider.value) / step) * step  # where the page shows it
+        control.slider.value = 10 ** (place + direction * step)
+        assert (control.value - start) * direction > 0, f"{start} stays {control.value}"
