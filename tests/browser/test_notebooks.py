@@ -76,7 +76,8 @@ def sweep(page, panel) -> list[str]:
         else:
             row = control.locator("xpath=ancestor::*[contains(@class, 'widget-hbox')][1]")
             name = row.inner_text().strip() or f"control {number}"
-            if not name.startswith("compare"):  # two runs may differ equally from a third
+            # Two runs may differ equally from a third, and in the clinic runs of another case are not drawn.
+            if not name.startswith(("compare", "draw")):
                 idle.append(name)
         for alert in panel.locator("[role=alert]").all_inner_texts():
             assert not re.match(r"\w+(Error|Exception): ", alert), alert
@@ -86,14 +87,17 @@ def sweep(page, panel) -> list[str]:
 def reset(page, panel) -> str:
     """Press Reset by the keyboard, and return what the panel shows once it has come to rest.
 
-    Of a bench with runs that is the recipe: which runs are drawn and compared is not the recipe's, and stays.
+    Of a bench with runs that is what is changed in the recipe: which runs are drawn and compared stays, and in the
+    clinic the case.
     """
     panel.get_by_role("button", name="Reset").press("Enter")
     page.wait_for_timeout(500)
     shown = None
     while shown != (shown := state(panel)):
         page.wait_for_timeout(500)
-    return panel.locator("pre").first.inner_text() if panel.locator(".ftlab-row").count() else shown
+    if panel.locator(".ftlab-row").count():
+        return panel.locator("pre").first.inner_text().partition(".but(")[2].partition("\n")[0]
+    return shown
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -101,7 +105,8 @@ def test_a_notebook_runs_and_every_control_of_its_panels_moves(tiny_lab, page, n
     tiny_lab.open(page, name)
     tiny_lab.execute(page, "notebook:run-all-cells")
     tiny_lab.wait_idle(page, timeout=400_000)
-    assert page.locator(ERROR).all_inner_texts() == []
+    said = page.locator(ERROR).all_inner_texts()
+    assert [text for text in said if "LOAD REPORT" not in text] == []  # 11 shows that one, and what it means
     panels = page.locator(PANEL)
     assert panels.count() == stored_panels(tiny_lab.folder / "notebooks" / name)
     for number in range(panels.count()):
