@@ -24,6 +24,7 @@ from ftlab.errors import DataError
 from ftlab.recipe import Recipe
 from ftlab.study import bootstrap_interval, holm, load_cells, sign_flip_p
 from ftlab.study.cells import cells_frame
+from ftlab.study.plan_report import confirmation, confirmation_text, load_references
 from ftlab.study.statistics import tail
 from tests.fake_run import make_run
 
@@ -616,6 +617,10 @@ def test_every_row_shown_is_recomputed_from_the_committed_cells():
     few = COMMITTED.with_name("few_samples.jsonl")
     if few.exists():  # its column of failed runs depends on what guessing scores
         known += parse(results.few_sample_table(few, guessing=guessing_score())[1])
+    references = load_references(COMMITTED.with_name("references.jsonl"))
+    cells = load_cells(COMMITTED.with_name("snippets.jsonl"))
+    plans = confirmation(cells, references[references["study"] == "snippets"])
+    known += parse(confirmation_text(plans))
     wrong = [f"{where}: {' | '.join(row)}" for where, row in shown if row not in known]
     assert not wrong, "run `make notebooks`:\n" + "\n".join(wrong)
 
