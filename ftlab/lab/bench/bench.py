@@ -225,8 +225,8 @@ class Bench(Panel):
         return rates_chart(self.preview(recipe))
 
     def extra(self, recipe: Recipe) -> Chart | Sheet:
-        """Describe the further picture that `extra_title` names, below the table."""
-        raise NotImplementedError
+        """Describe the further picture that `extra_title` names, below the table; without a title none is shown."""
+        return self.alone(recipe)
 
     def measure(self, row: Row) -> dict[str, float]:
         """Measure what the further picture shows of a finished run; called where runs are trained, once it is seen."""
