@@ -16,15 +16,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def report_text(report: dict[str, Any]) -> str:
-    """Write all that was measured as Markdown: the table, what it ran on, the notes, and how cost grows."""
+def report_text(reports: list[dict[str, Any]]) -> str:
+    """Write all that was measured as Markdown: for each machine the table, its versions, the notes; how cost grows."""
     from . import gpu, growth, measure, rows
 
-    text = measure.table(report, [*rows.ROWS, "growth"])
-    if "points" in (grown := report["rows"].get("growth", {})):
-        text += f"\n{growth.describe(grown)}\n\n![How the cost of training grows](bench.png)"
-    head = "# Speed\n\nBy `make bench`; each ratio is a median of pairs measured in turn.\n\n## On two CPU cores"
-    return f"{head}\n\n{text}\n\n{gpu.describe(gpu.load())}\n"
+    parts = ["# Speed\n\nBy `make bench`; each ratio is a median of pairs measured in turn."]
+    shown = _with_growth(reports)
+    for report in reports:
+        place = report["machine"]
+        parts.append(f"## On {place['cores']} cores, {measure.short(place)}")
+        parts.append(measure.table(report, [*rows.ROWS, "growth"]))
+        if report is shown:
+            grown = report["rows"]["growth"]
+            parts.append(f"{growth.describe(grown)}\n\n![How the cost of training grows](bench.png)")
+    return "\n\n".join([*parts, gpu.describe(gpu.load())]) + "\n"
+
+
+def _with_growth(reports: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the first report that holds how cost grows."""
+    return next((report for report in reports if "points" in report["rows"].get("growth", {})), None)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     if unknown := [name for name in names if name not in work]:
         parser.error(f"no row {', '.join(unknown)}; rows: {', '.join(work)}")
     path = args.out or ROOT / (".cache/bench-tiny.json" if args.tiny else "data/results/bench.json")
-    report = measure.run(
+    reports = measure.run(
         {name: work[name] for name in names},
         options,
         path,
@@ -61,12 +71,12 @@ def main(argv: list[str] | None = None) -> int:
         fresh=args.fresh,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    text = report_text(report)
+    text = report_text(reports)
     print(text)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
-    if "points" in (grown := report["rows"].get("growth", {})):
-        path.with_suffix(".png").write_bytes(growth.picture(grown).png())
-    return int(any("failed" in row for row in report["rows"].values()))
+    if shown := _with_growth(reports):
+        path.with_suffix(".png").write_bytes(growth.picture(shown["rows"]["growth"]).png())
+    return int(any("failed" in row for row in reports[0]["rows"].values()))
 
 
 if __name__ == "__main__":

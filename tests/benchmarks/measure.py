@@ -161,40 +161,48 @@ def run(
     here: Mapping[str, Any],
     fresh: bool = False,
     say: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Do what the file lacks, write it after each row, and return all of it.
+) -> list[dict[str, Any]]:
+    """Do what the file lacks for this machine, write it after each row, and return the reports of all machines.
 
     work: {name: what measures it}. A row that the file has from the same machine, versions and options is kept, unless
-    `fresh`; rows of another machine are no part of the same table and are dropped. A row that cannot be measured says
-    why and is tried again next time; one that fails does not keep the others from being measured.
+    `fresh`. Every machine has a report of its own, this one's first; with other versions it is begun anew. A row that
+    cannot be measured says why and is tried again next time; one that fails does not keep the others from being
+    measured.
     """
-    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if report.get("machine") != here:
-        if report:
-            say(f"{path.name} was measured on another machine or with other versions: begun anew")
-        report = {"machine": dict(here), "rows": {}}
+    reports = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    mine = next((report for report in reports if hardware(report["machine"]) == hardware(here)), None)
+    others = [report for report in reports if report is not mine]
+    if mine is None or mine["machine"] != here:
+        if mine:
+            say(f"{path.name} was measured with other versions: this machine's report is begun anew")
+        mine = {"machine": dict(here), "rows": {}}
     for name, do in work.items():
-        old = report["rows"].get(name, {})
+        old = mine["rows"].get(name, {})
         if old.get("options") == asdict(options) and not fresh:
             say(f"{name}: kept from {path.name}")
             continue
         say(f"{name} ...")
         try:
-            report["rows"][name] = do()
+            mine["rows"][name] = do()
         except Skip as reason:
-            report["rows"][name] = {"skipped": str(reason)}
+            mine["rows"][name] = {"skipped": str(reason)}
         except Exception as error:
             say(traceback.format_exc())
-            report["rows"][name] = {"failed": f"{type(error).__name__}: {error}"}
-        write(report, path)
-    return report
+            mine["rows"][name] = {"failed": f"{type(error).__name__}: {error}"}
+        write([mine, *others], path)
+    return [mine, *others]
 
 
-def write(report: Mapping[str, Any], path: Path) -> None:
+def hardware(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stays when a package is updated."""
+    return {name: value for name, value in machine.items() if name != "versions"}
+
+
+def write(reports: list[dict[str, Any]], path: Path) -> None:
     """Write the file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, path)
 
 
@@ -202,7 +210,7 @@ def write(report: Mapping[str, Any], path: Path) -> None:
 
 
 def table(report: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Write the rows as a Markdown table, with the machine above and the notes below."""
+    """Write one machine's rows as a Markdown table, with the machine above and the notes below."""
     here = report["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in here["versions"].items())
     place = f"{here['cpu']}, {here['cores']} cores, {here['threads']} threads, {here['memory_gb']} GB, {here['system']}"
@@ -224,15 +232,28 @@ def table(report: Mapping[str, Any], names: Iterable[str]) -> str:
     return "\n".join([*lines, "", *notes])
 
 
-def brief(report: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Write the measured rows as the README has them: what against what, the ratio and the aim."""
-    lines = ["| What | Against | Ratio | Aim | |", "|---|---|--:|--:|---|"]
+def brief(reports: Iterable[Mapping[str, Any]], names: Iterable[str]) -> str:
+    """Write the rows as the README has them: what against what, the ratio, the aim, and the processor.
+
+    Each row is the first report's that has measured it.
+    """
+    lines = ["| What | Against | Ratio | Aim | | On |", "|---|---|--:|--:|---|---|"]
     for name in names:
-        row = report["rows"].get(name, {})
-        if "ratio" in row:
-            ratio = f"{row['ratio']:.2f}" if row["ratio"] < 10 else f"{row['ratio']:,.0f}"
-            lines.append(f"| {row['what']} | {row['against']} | {ratio} | {wanted(row)} | {verdict(row)} |")
+        for report in reports:
+            row = report["rows"].get(name, {})
+            if "ratio" in row:
+                ratio = f"{row['ratio']:.2f}" if row["ratio"] < 10 else f"{row['ratio']:,.0f}"
+                place = short(report["machine"])
+                lines.append(
+                    f"| {row['what']} | {row['against']} | {ratio} | {wanted(row)} | {verdict(row)} | {place} |"
+                )
+                break
     return "\n".join(lines)
+
+
+def short(machine: Mapping[str, Any]) -> str:
+    """Name the processor: "Intel(R) Xeon(R) Processor" is Intel Xeon."""
+    return machine["cpu"].replace("(R)", "").replace("(TM)", "").replace("Processor", "").strip()
 
 
 def wanted(row: Mapping[str, Any]) -> str:

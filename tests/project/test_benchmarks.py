@@ -116,23 +116,43 @@ def test_a_stopped_bench_goes_on_where_it_was(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run({"a": kept(1), "b": stopped, "c": never}, OPTIONS, path, here=HERE, say=str)
-    assert list(json.loads(path.read_text())["rows"]) == ["a"] and len(list(path.parent.iterdir())) == 1
-    report = run({"a": never, "b": kept(2), "c": kept(3)}, OPTIONS, path, here=HERE, say=str)
-    assert [row["number"] for row in report["rows"].values()] == [1, 2, 3]
-    assert json.loads(path.read_text()) == report
+    assert list(json.loads(path.read_text())[0]["rows"]) == ["a"] and len(list(path.parent.iterdir())) == 1
+    reports = run({"a": never, "b": kept(2), "c": kept(3)}, OPTIONS, path, here=HERE, say=str)
+    assert [row["number"] for row in reports[0]["rows"].values()] == [1, 2, 3]
+    assert json.loads(path.read_text()) == reports
     run({"b": kept(5)}, OPTIONS, path, here=HERE, say=str, fresh=True)
-    assert [row["number"] for row in json.loads(path.read_text())["rows"].values()] == [1, 5, 3]
+    assert [row["number"] for row in json.loads(path.read_text())[0]["rows"].values()] == [1, 5, 3]
 
 
-def test_other_options_and_another_machine_are_measured_anew(tmp_path):
+def test_other_options_and_other_versions_are_measured_anew(tmp_path):
     path = tmp_path / "bench.json"
     run({"a": kept(1), "b": kept(2)}, OPTIONS, path, here=HERE, say=str)
-    report = run({"a": kept(3)}, replace(OPTIONS, pairs=9), path, here=HERE, say=str)
+    (report,) = run({"a": kept(3)}, replace(OPTIONS, pairs=9), path, here=HERE, say=str)
     assert [row["number"] for row in report["rows"].values()] == [3, 2]
     said = []
-    report = run({"a": kept(4)}, OPTIONS, path, here={**HERE, "cores": 64}, say=said.append)
+    updated = {**HERE, "versions": {"torch": "2.10"}}
+    (report,) = run({"a": kept(4)}, OPTIONS, path, here=updated, say=said.append)
     assert report["rows"]["a"]["number"] == 4 and list(report["rows"]) == ["a"]
-    assert "another machine" in said[0]
+    assert "other versions" in said[0]
+
+
+def test_every_machine_has_a_report_of_its_own(tmp_path):
+    path, other = tmp_path / "bench.json", {**HERE, "cores": 64}
+    run({"a": kept(1)}, OPTIONS, path, here=HERE, say=str)
+    reports = run({"b": kept(2)}, OPTIONS, path, here=other, say=str)
+    assert [(report["machine"]["cores"], list(report["rows"])) for report in reports] == [(64, ["b"]), (2, ["a"])]
+    reports = run({"a": never}, OPTIONS, path, here=HERE, say=str)
+    assert [report["machine"]["cores"] for report in reports] == [2, 64]
+
+
+def test_the_readme_has_each_row_from_the_newest_report_that_measured_it():
+    row = measure(make_row([2.0] * 3, [1.6] * 3, warm_up=False), OPTIONS)
+    new = {"machine": {**HERE, "cpu": "Intel(R) Xeon(R) Processor"}, "rows": {"a": row, "b": {"skipped": "no"}}}
+    old = {"machine": HERE, "rows": {"a": {**row, "ratio": 99.0}, "b": row}}
+    lines = brief([new, old], ["a", "b", "c"]).splitlines()
+    assert lines[2:] == [f"| walking | running | 1.25 | stated |  | {cpu} |" for cpu in ("Intel Xeon", "abacus")]
+    text = report_text([new, old])
+    assert text.index("## On 2 cores, Intel Xeon") < text.index("## On 2 cores, abacus") < text.index("## On a GPU")
 
 
 def test_a_row_that_cannot_be_measured_does_not_keep_the_others_from_it(tmp_path):
@@ -143,13 +163,13 @@ def test_a_row_that_cannot_be_measured_does_not_keep_the_others_from_it(tmp_path
         raise ValueError("by zero")
 
     path, said = tmp_path / "bench.json", []
-    report = run({"a": missing, "b": broken, "c": kept(1)}, OPTIONS, path, here=HERE, say=said.append)
+    (report,) = run({"a": missing, "b": broken, "c": kept(1)}, OPTIONS, path, here=HERE, say=said.append)
     assert report["rows"]["a"] == {"skipped": "no such program"}
     assert report["rows"]["b"] == {"failed": "ValueError: by zero"} and "Traceback" in "".join(said)
     text = table(report, ["a", "b", "d"])
     assert "a: skipped: no such program" in text and "b: FAILED: ValueError: by zero" in text
     assert "d: skipped: not measured yet" in text
-    report = run({"a": kept(2), "b": kept(3)}, OPTIONS, path, here=HERE, say=str)  # tried again
+    (report,) = run({"a": kept(2), "b": kept(3)}, OPTIONS, path, here=HERE, say=str)  # tried again
     assert [report["rows"][name]["number"] for name in "ab"] == [2, 3]
 
 
@@ -172,10 +192,10 @@ def test_the_table():
 def test_what_is_shown_was_measured():
     """`make bench` writes the report; the README has the same rows, in brief."""
     committed = ROOT / "data" / "results" / "bench.json"
-    report = json.loads(committed.read_text(encoding="utf-8"))
-    assert committed.with_suffix(".md").read_text(encoding="utf-8") == report_text(report)
+    reports = json.loads(committed.read_text(encoding="utf-8"))
+    assert committed.with_suffix(".md").read_text(encoding="utf-8") == report_text(reports)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"<!-- bench -->\n{brief(report, ROWS)}\n<!-- /bench -->" in readme
+    assert f"<!-- bench -->\n{brief(reports, ROWS)}\n<!-- /bench -->" in readme
     assert f"<!-- gpu -->\n{gpu.brief(gpu.load())}\n<!-- /gpu -->" in readme
 
 
