@@ -112,9 +112,10 @@ REAL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
-def test_a_run_of_the_real_model_has_fits_numbers_too(name, data, monkeypatch):
+def test_a_whole_run_of_the_real_model_has_fits_numbers_too(name, data, monkeypatch):
+    """The default recipe on 50 texts: what a reader's first click trains. Dropout draws from torch's generator."""
     monkeypatch.delenv("FTLAB_PRESET")
-    recipe = ft.Recipe(epochs=2, max_length=48, dropout=0.1)
+    recipe = ft.Recipe(dropout=0.1)
     expected = ft.fit(recipe.but(**REAL[name]), data.play(50), live=False)
     bench = getattr(ft.panels, name)(recipe, data=data)
     bench.set(**REAL[name])
