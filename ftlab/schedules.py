@@ -186,6 +186,27 @@ def layer_rates(
     return rates
 
 
+CONVENTIONS = {"article": 0, "Zhang et al. 2021, code": 1, "timm": 1, "ELECTRA": 2}
+"""Layer-wise decay elsewhere: how often it has been applied when the top layer is reached; the head has the full rate.
+
+article, and this package: never, the top layer has `lr`. The code of Zhang et al. 2021 (`run_glue.py`) and timm
+(`param_groups_layer_decay`): once. ELECTRA (Clark et al. 2020, `_get_layer_lrs`): twice. From there on all multiply
+once a layer, and once more for the embeddings.
+"""
+
+
+def convention_rates(convention: str, num_layers: int, *, lr: float, layer_decay: float) -> np.ndarray:
+    """Give the rate of every place as another source would: shape (num_layers + 2,), embeddings first, head last.
+
+    rate(layer i) = lr * layer_decay ** (k + L - 1 - i), embeddings lr * layer_decay ** (k + L), head lr, with k from
+    `CONVENTIONS`. Raises RecipeError for an unknown convention.
+    """
+    if convention not in CONVENTIONS:
+        raise RecipeError(f"convention: {convention!r} is unknown. Known: {', '.join(CONVENTIONS)}")
+    top = lr * layer_decay ** CONVENTIONS[convention]
+    return layer_rates(num_layers, lr=top, head_lr=lr, layer_decay=layer_decay)
+
+
 KNOWN_LAYERS = {name: sizes[0] for name, sizes in KNOWN_MODELS.items()}
 
 

@@ -5,8 +5,8 @@
 
 A stored notebook keeps PNG and text, which every viewer shows. It loses widget state (GitHub refuses notebooks with
 half of it), widget views that a PNG stands for, and times of execution. The fingerprint of the code that made the
-outputs is kept in `metadata.ftlab`, so that a test can tell when they are out of date. A notebook with an error is
-left as it was.
+outputs is kept in `metadata.ftlab`, and what the default recipe was, so that a test can tell when they are out of date.
+A notebook with an error is left as it was.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+
+from ftlab.recipe import Recipe
+from ftlab.study.first_edition import FIRST_EDITION
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -45,6 +49,12 @@ def source_fingerprint(notebook: NotebookNode) -> str:
     """Return the SHA-256 of the code cells: what the outputs depend on in the notebook itself."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return hashlib.sha256("\0".join(code).encode()).hexdigest()
+
+
+def defaults() -> dict[str, Any]:
+    """Return what `Recipe()` has otherwise than the first edition: runs of `Recipe()` depend on it."""
+    now = {name: getattr(Recipe(), name) for name in FIRST_EDITION}
+    return {name: value for name, value in now.items() if value != FIRST_EDITION[name]}
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -91,7 +101,7 @@ def execute(path: Path) -> float:
         store_widget_state=False,
     ).execute()
     seconds = time.perf_counter() - began
-    notebook.metadata["ftlab"] = {"source_sha256": source_fingerprint(notebook)}
+    notebook.metadata["ftlab"] = {"source_sha256": source_fingerprint(notebook), "defaults": defaults()}
     text = nbformat.writes(clean(notebook)) + "\n"
     if len(text) > SIZE_BUDGET:
         sys.exit(f"{path.name}: {len(text):,} bytes with outputs; the budget is {SIZE_BUDGET:,}")

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from ftlab.checks import real
 from ftlab.errors import RecipeError
 from ftlab.models import LayerMap, layer_map
-from ftlab.schedules import layer_rates
+from ftlab.schedules import CONVENTIONS, convention_rates, layer_rates  # noqa: F401  also found here, by technique
 
 
 def param_groups(
@@ -85,27 +84,6 @@ def merge_groups(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         named = f"{layers[0]} to {layers[-1]}" if neighbours and len(layers) > 1 else ", ".join(layers)
         joined["name"] = f"{named}, {'decay' if joined['weight_decay'] else 'no decay'}"
     return list(merged.values())
-
-
-CONVENTIONS = {"article": 0, "Zhang et al. 2021, code": 1, "timm": 1, "ELECTRA": 2}
-"""How often the decay has been applied when the top layer is reached; the head always has the full rate.
-
-article, and this package: never, the top layer has `lr`. The code of Zhang et al. 2021 (`run_glue.py`) and timm
-(`param_groups_layer_decay`): once. ELECTRA (Clark et al. 2020, `_get_layer_lrs`): twice. From there on all multiply
-once a layer, and once more for the embeddings.
-"""
-
-
-def convention_rates(convention: str, num_layers: int, *, lr: float, layer_decay: float) -> np.ndarray:
-    """Give the rate of every place as another source would: shape (num_layers + 2,), embeddings first, head last.
-
-    rate(layer i) = lr * layer_decay ** (k + L - 1 - i), embeddings lr * layer_decay ** (k + L), head lr, with k from
-    `CONVENTIONS`. Raises RecipeError for an unknown convention.
-    """
-    if convention not in CONVENTIONS:
-        raise RecipeError(f"convention: {convention!r} is unknown. Known: {', '.join(CONVENTIONS)}")
-    top = lr * layer_decay ** CONVENTIONS[convention]
-    return layer_rates(num_layers, lr=top, head_lr=lr, layer_decay=layer_decay)
 
 
 def _groups(model: nn.Module, layers: LayerMap, weight_decay: float, **rates: Any) -> list[dict[str, Any]]:

@@ -278,12 +278,12 @@ def previewing(options: Options) -> Sides:
     return Sides(seconds(ours, 20), seconds(theirs), lambda: f"largest difference between the rates {difference:.1e}")
 
 
-@row("import", "import ftlab and draw a first preview", "import torch, transformers", at_least=5)
+@row("import", "import ftlab and draw a first panel", "import torch, transformers", at_least=5)
 def importing(options: Options) -> Sides:
     """Start Python anew for each."""
-    first = "import ftlab as ft; ft.preview(ft.Recipe(layer_decay=0.9)).plot().png()"
+    first = "import ftlab as ft; ft.panels.SchedulePanel(ft.Recipe(layer_decay=0.9)).svg"
     started = seconds(lambda: _python("-c", "pass"))()
-    told = f"Python's own start ({1e3 * started:.0f} ms) counts on both sides; the picture is matplotlib's PNG"
+    told = f"Python's own start ({1e3 * started:.0f} ms) counts on both sides; the picture is the one that moves"
     return Sides(
         seconds(lambda: _python("-c", first)),
         seconds(lambda: _python("-c", "import torch, transformers")),

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 sys.path.insert(0, str(FOLDER.parent / "tools"))
 
-from execute import SIZE_BUDGET, WIDGET, clean, execute, notebooks, source_fingerprint  # noqa: E402
+from execute import SIZE_BUDGET, WIDGET, clean, defaults, execute, notebooks, source_fingerprint  # noqa: E402
 
 PATHS = notebooks()
 SERIES = [path for path in PATHS if path.parent == FOLDER]
@@ -38,12 +38,16 @@ def test_outputs_are_clean_current_and_from_one_run(path):
     nbformat.validate(notebook)
     assert clean(notebook) == notebook, "run `make notebooks`"
     assert notebook.metadata["ftlab"]["source_sha256"] == source_fingerprint(notebook), "run `make notebooks`"
+    assert notebook.metadata["ftlab"]["defaults"] == defaults(), "run `make notebooks`: the default recipe was another"
     assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     for output in outputs:  # what only a live kernel can show must carry a picture instead
         assert WIDGET not in output.get("data", {}) and "image/svg+xml" not in output.get("data", {})
+    for cell in code_cells(notebook):
+        pictures = [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(set(pictures)) == len(pictures), f"the same picture twice under: {cell.source}"
     assert path.stat().st_size <= SIZE_BUDGET
 
 
@@ -176,4 +180,4 @@ def test_a_notebook_that_runs_is_stored_with_its_fingerprint(tmp_path):
     execute(path)
     stored = nbformat.read(path, as_version=4)
     assert stored.cells[0].outputs[0].text == "hello\n"
-    assert stored.metadata["ftlab"]["source_sha256"] == source_fingerprint(stored)
+    assert stored.metadata["ftlab"] == {"source_sha256": source_fingerprint(stored), "defaults": {"head": "mix"}}

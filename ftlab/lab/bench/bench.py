@@ -31,7 +31,7 @@ import ipywidgets
 
 from ftlab.checks import is_int
 from ftlab.errors import FtlabError, RecipeError
-from ftlab.lab import figure, svg
+from ftlab.lab import still, svg
 from ftlab.lab.bench import pictures, view
 from ftlab.lab.bench.pace import Pace
 from ftlab.lab.bench.rows import Row
@@ -717,7 +717,7 @@ class Bench(Panel):
             self._ipython_display_()
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        bundle, metadata = figure.draw(self.stored_picture())._repr_mimebundle_()
+        bundle, metadata = still.draw(self.stored_picture())._repr_mimebundle_()
         return {**bundle, "text/plain": repr(self)}, metadata
 
     def _store(self) -> None:

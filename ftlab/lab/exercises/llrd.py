@@ -10,8 +10,7 @@ import numpy as np
 from ftlab.errors import ExerciseError
 from ftlab.lab.exercises.base import exercise, function, run
 from ftlab.recipe import Recipe
-from ftlab.schedules import preview
-from ftlab.techniques.llrd import convention_rates
+from ftlab.schedules import convention_rates, preview
 
 HARM = 0.06
 """By how much a run must be worse in 02.a: about twice what another seed changes with 100 passages."""

@@ -30,12 +30,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftlab.errors import FtlabError, RecipeError
-from ftlab.lab import figure, svg
+from ftlab.lab import still, svg
 from ftlab.lab.chart import Chart, Sheet
 from ftlab.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
 
 try:
     import ipywidgets
@@ -514,9 +517,9 @@ class Panel(ABC):
         """Return the moving picture as SVG text."""
         return self.page(recipe, svg.draw(self.picture(recipe), self.width))
 
-    def figure(self, recipe: Recipe) -> figure.Picture:
+    def figure(self, recipe: Recipe) -> Picture:
         """Return the same picture as a matplotlib figure, for the stored notebook."""
-        return figure.draw(self.picture(recipe))
+        return still.draw(self.picture(recipe))
 
     def _draw_now(self) -> None:
         recipe = self.recipe
@@ -542,7 +545,7 @@ class Panel(ABC):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Show the widgets where they can live, and elsewhere a PNG of the present state with its alternative text."""
         self.note_shown()
-        picture, metadata = figure.draw(self._sheet)._repr_mimebundle_()
+        picture, metadata = still.draw(self._sheet)._repr_mimebundle_()
         return {**self.view._repr_mimebundle_(), **picture, "text/plain": repr(self)}, metadata
 
     def note_shown(self) -> None:

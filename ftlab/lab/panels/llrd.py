@@ -14,8 +14,7 @@ from ftlab.lab.panels import fields
 from ftlab.lab.panels.base import Choice, Number
 from ftlab.lab.plots.llrd import layer_rates_sheet
 from ftlab.recipe import Recipe
-from ftlab.schedules import layer_rates, preview
-from ftlab.techniques.llrd import CONVENTIONS, convention_rates
+from ftlab.schedules import CONVENTIONS, convention_rates, layer_rates, preview
 
 
 def spread_rates(lowest: float, highest: float, groups: int) -> tuple[float, ...]:

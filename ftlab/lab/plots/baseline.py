@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.reinit import histogram
+from ftlab.lab.still import draw
+
+if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
 
 
 def plot_parameters(counts: Mapping[str, int]) -> Picture:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Chart, Line, Sheet
-from ftlab.lab.figure import Picture, draw
+from ftlab.lab.still import draw
+
+if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
 
 
 def plot_spread(values: Mapping[str, Sequence[float]], *, unit: str = "test RMSE") -> Picture:

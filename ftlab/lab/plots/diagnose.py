@@ -10,11 +10,12 @@ import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, INK, ORANGE, Axis, Bar, Chart, Line, Sheet, smooth, smoothing_window, thin
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import describe, epoch_marks, step_axis
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
     from ftlab.history import History
+    from ftlab.lab.figure import Picture
 
 NOTHING_LEARNED = "nothing learned"
 EXPLODED = 6.0  # times the level of knowing nothing, from which on a loss is drawn on a logarithmic axis

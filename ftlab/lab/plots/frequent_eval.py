@@ -9,11 +9,12 @@ import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import METRIC_NAMES, epoch_marks, step_axis
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
     from ftlab.history import History
+    from ftlab.lab.figure import Picture
 
 
 def plot_looks(history: History) -> Picture:

@@ -11,10 +11,11 @@ import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet
-from ftlab.lab.figure import Picture, draw
+from ftlab.lab.still import draw
 from ftlab.tuning.memory import DEVICE_SIZES, MemoryEstimate, readable
 
 if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
     from ftlab.tuning.gradient_noise import GradientNoise
     from ftlab.tuning.memory_meter import MeasuredMemory
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Bar, Chart, Line, Sheet, depth_colours, layer_groups
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import rates_chart
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
     from ftlab.schedules import LRSchedule
 
 

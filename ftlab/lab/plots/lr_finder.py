@@ -19,10 +19,11 @@ from ftlab.lab.chart import (
     Mark,
     Sheet,
 )
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import METRIC_NAMES
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
     from ftlab.run import Run
     from ftlab.tuning.lr_finder import LRFinder
 

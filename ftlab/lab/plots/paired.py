@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Chart, Line, Mark, Sheet
-from ftlab.lab.figure import Picture, draw
+from ftlab.lab.still import draw
 from ftlab.study.statistics import paired_t
+
+if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
 
 
 def plot_paired(

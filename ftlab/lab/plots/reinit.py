@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Bar, Chart, Line, Sheet
-from ftlab.lab.figure import Picture, draw
+from ftlab.lab.still import draw
+
+if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
 
 
 def before_after_sheet(

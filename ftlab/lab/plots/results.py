@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Chart, Line, Mark, Sheet
-from ftlab.lab.figure import Picture, draw
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ftlab.lab.figure import Picture
 
 VERDICTS = {"better": (BLUE, "dot"), "worse": (ORANGE, "square"), "": (GREY, "circle")}
 """Colour and marker of a row of the forest; the last is for what cannot be told from the baseline."""

@@ -25,11 +25,12 @@ from ftlab.lab.chart import (
     smoothing_window,
     thin,
 )
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.layout import ROW
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
     from ftlab.history import History
+    from ftlab.lab.figure import Picture
     from ftlab.run import Run
     from ftlab.schedules import LRSchedule
 
@@ -184,7 +185,7 @@ def plot_history(history: History, schedule: LRSchedule | None = None) -> Pictur
 
 def describe(source: Run | History | LRSchedule | Picture) -> str:
     """Say in one sentence what a picture shows: start, best and last values."""
-    if isinstance(source, Picture):
+    if hasattr(source, "sentence"):  # a picture carries it
         return source.sentence
     if hasattr(source, "warmup_steps"):
         return describe_schedule(source)

@@ -10,11 +10,12 @@ import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, INK, ORANGE, Axis, Bar, Chart, Line, Mark, Sheet, rate_lines
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import METRIC_NAMES, describe_schedule, epoch_marks, rates_chart, step_axis
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
     from ftlab.history import History
+    from ftlab.lab.figure import Picture
     from ftlab.schedules import LRSchedule
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from ftlab.checks import number
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Chart, Line, Mark, Sheet, rate_lines
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import describe_schedule, rates_chart, step_axis
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
     from ftlab.run import Run
     from ftlab.schedules import LRSchedule
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ftlab.lab.chart import BLUE, GREY, ORANGE, Axis, Bar, Chart, Line, Sheet
-from ftlab.lab.figure import Picture, draw
 from ftlab.lab.plots.runs import describe_schedule, rates_chart, step_axis
+from ftlab.lab.still import draw
 
 if TYPE_CHECKING:
+    from ftlab.lab.figure import Picture
     from ftlab.schedules import LRSchedule
 
 
