@@ -213,8 +213,15 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     lower = f"{(pairs < 0).sum()} of {found.pairs} fold pairs"
     said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     assert said in text and found.low < 0 < found.high
+    clear = load_cells(RESULTS / "clear_plan.jsonl")
+    clear = clear[clear["name"] == "all"].set_index("fold")["score"]
+    probe = references[references["study"] == "clear"].set_index("fold")["frozen"]
+    found = paired_t(clear - probe, overlap=800 / 2400)
+    lower = f"lower in {(clear < probe).sum()} of {found.pairs} folds"
+    said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    assert f"has {clear.mean():.3f} where the probe has {probe.mean():.3f}, {said}" in text
     total = sum(1 for _ in plan.cells("confirm", FROZEN))
-    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(tuned)
+    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(tuned) + len(clear)
     assert f"{total - done} of {total} cells are still to be trained" in text
 
 
