@@ -549,6 +549,21 @@ def test_a_stored_bench_is_one_png_that_is_brought_up_to_date(data, monkeypatch)
     assert repr(bench) == "Bench: Layer-wise learning rates. Run the cell to move its controls and to train."
 
 
+def test_a_bench_that_showed_itself_is_not_shown_again_at_the_end_of_that_cell(data, monkeypatch):
+    shown = []
+    shell = SimpleNamespace(kernel=object(), execution_count=7)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, **more: shown.append(bundle))
+    bench = LLRDPanel(ft.Recipe(), data=data)
+    bench._show_itself()
+    assert len(shown) == 2, "the widgets and the picture"
+    bench._ipython_display_()
+    assert len(shown) == 2
+    shell.execution_count = 8
+    bench._ipython_display_()
+    assert len(shown) == 4
+
+
 def test_a_notebook_executed_without_a_page_keeps_the_last_picture(tmp_path):
     make = "import ftlab as ft\nbench = ft.panels.LLRDPanel(ft.Recipe(), data=ft.load_data('passages'))\nbench"
     cells = [make, "run = bench.train()", "bench.layer_decay.value = 0.8\nrun = bench.train()"]

@@ -97,6 +97,7 @@ class Bench(Panel):
         self._plays: dict[int | None, Data] = {}
         self._views: dict[int, view.RowView] = {}
         self._handle: Any = None
+        self._own_cell: int | None = None  # number of the cell in which the bench has shown itself
         self._doing = ""  # what goes on in a thread, if it is not a run of the table
         self.pace: Pace | None = None
         if data is not None:
@@ -699,6 +700,8 @@ class Bench(Panel):
         """
         from IPython.display import display
 
+        if self._own_cell is not None and self._own_cell == _this_cell():
+            return  # `train()` has shown it in this cell, which ends with the bench
         if self.data is None:
             bundle, metadata = self._repr_mimebundle_()
             display(bundle, metadata=metadata, raw=True)
@@ -715,6 +718,7 @@ class Bench(Panel):
 
         if self._handle is None and in_notebook():
             self._ipython_display_()
+            self._own_cell = _this_cell()
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, Any]]:
         bundle, metadata = still.draw(self.stored_picture())._repr_mimebundle_()
@@ -725,6 +729,13 @@ class Bench(Panel):
         if self._handle is not None:
             bundle, metadata = self._stored()
             self._handle.update(bundle, metadata=metadata, raw=True)
+
+
+def _this_cell() -> int | None:
+    """Return the number of the cell that is executed, None outside of IPython."""
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "execution_count", None)
 
 
 class _Watch(Watcher):
