@@ -214,10 +214,11 @@ class Study:
         key = trial.user_attrs["cell"]
         cell = self.cells[key]
         where = f"{cell.name} fold {cell.fold} seed {cell.recipe.seed}"
-        if any(t.number < trial.number and t.user_attrs["cell"] == key and _has_its_cell(t) for t in self._trials()):
-            self._close(trial, TrialState.PRUNED, duplicate=True)
-            return False
         with self._storage.alive(trial._trial_id):  # until the result is stored, however long the database is away
+            earlier = (t for t in self._trials() if t.number < trial.number)
+            if any(t.user_attrs["cell"] == key and _has_its_cell(t) for t in earlier):
+                self._close(trial, TrialState.PRUNED, duplicate=True)
+                return False
             try:
                 result = run_cell(cell, cell.data(self.data), test_looks=self.test_looks)
                 record = {"study": self.name, **result, "cell": key}

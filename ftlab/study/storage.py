@@ -19,7 +19,9 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages._rdb.models import TrialHeartbeatModel as Beat
 from optuna.trial import TrialState
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from ftlab.errors import RecipeError
@@ -53,7 +55,7 @@ class Storage(optuna.storages.RDBStorage):
         self.report: Callable[[str], None] = lambda line: None
         self._inside = threading.local()
         self._away_since: float | None = None
-        self._silent: dict[int, float] = {}
+        self._silent: dict[tuple[int, Any], float] = {}
         template = url.replace("{", "{{").replace("}", "}}")  # Optuna would fill in what stands in braces
         super().__init__(template, options, heartbeat_interval=heartbeat, grace_period=2 * heartbeat)
 
@@ -89,17 +91,20 @@ class Storage(optuna.storages.RDBStorage):
         try:
             super().record_heartbeat(trial_id)
         except (StorageInternalError, SQLAlchemyError):
-            pass
+            self._silent = {}
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         """Find the running trials that missed two heartbeats, and two more while this process watched.
 
         After a server was away, or a computer asleep, all workers have missed heartbeats: only watching tells who is
-        dead.
+        dead. Watched counts from the first glance that found a trial's last beat, and anew after an outage.
         """
+        missed = super()._get_stale_trial_ids(study_id)
+        with self.engine.connect() as connection:
+            beats = connection.execute(select(Beat.trial_id, Beat.heartbeat).where(Beat.trial_id.in_(missed))).all()
         now = time.monotonic()
-        self._silent = {trial: self._silent.get(trial, now) for trial in super()._get_stale_trial_ids(study_id)}
-        return [trial for trial, since in self._silent.items() if now - since >= 2 * self.heartbeat_interval]
+        self._silent = {tuple(beat): self._silent.get(tuple(beat), now) for beat in beats}
+        return [trial for (trial, _), since in self._silent.items() if now - since >= 2 * self.heartbeat_interval]
 
 
 def _outlasting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,6 +121,7 @@ def _outlasting(method: Callable[..., Any]) -> Callable[..., Any]:
                 result = method(self, *arguments, **options)
             except (StorageInternalError, SQLAlchemyError) as error:
                 reason = reason_of(error, self.url)
+                self._silent = {}
                 if not (self.patience and _is_lost_connection(error)):
                     raise RecipeError(f"storage: {masked(self.url)} refuses ({reason})") from None
             else:
@@ -134,7 +140,7 @@ def _outlasting(method: Callable[..., Any]) -> Callable[..., Any]:
                     "the same command again when it does: what is finished is kept"
                 )
             time.sleep(pause)
-            pause = min(2 * pause, 15.0)
+            pause = min(2 * pause, 15.0, self.heartbeat_interval)
 
     return call
 

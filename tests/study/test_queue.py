@@ -9,6 +9,7 @@ import signal
 import time
 import weakref
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 from optuna.trial import TrialState
@@ -258,6 +259,33 @@ def test_a_worker_held_for_dead_loses_no_result_and_the_first_one_counts(data, u
     assert untimed(study.results()) == untimed([cells["baseline", 0], cells["llrd", 0]])
     assert all(record["seconds"] < 1e6 for record in study.results())
     assert [json.loads(line) for line in study.out.read_text().splitlines()] == study.results()
+
+
+def test_a_worker_shows_that_it_is_alive_before_it_looks_whether_its_cell_is_done(data, tmp_path, monkeypatch):
+    """The server may go away between taking a cell and training it: that look then waits for as long as it is away."""
+    study = make(data, tmp_path, folds=1, seeds=1)
+    inside, looks = [], []
+    alive, trials = study._storage.alive, study._trials
+
+    @contextmanager
+    def watched(trial_id):
+        with alive(trial_id):
+            inside.append(trial_id)
+            yield
+            inside.pop()
+
+    def look(*states):
+        looks.append(bool(inside))
+        return trials(*states)
+
+    monkeypatch.setattr(study._storage, "alive", watched)
+    record = {"validation": 0.5, "test": 0.5, "swa_test": None, "status": "completed", "seconds": 1.0, "preset": "tiny"}
+    monkeypatch.setattr(study_module.queue, "run_cell", lambda *a, **k: record)
+    study.run(max_cells=0, report=None)
+    trial = study._take()
+    monkeypatch.setattr(study, "_trials", look)
+    assert study._train(trial, lambda line: None)
+    assert looks and all(looks)
 
 
 def test_studies_of_one_name_do_not_take_one_anothers_cells(data, tmp_path, monkeypatch):

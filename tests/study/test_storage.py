@@ -168,20 +168,69 @@ def test_a_state_is_set_once_though_its_answer_was_lost(opened):
         storage.set_trial_state_values(trial, TrialState.FAIL)
 
 
-def test_only_a_worker_that_stays_silent_while_watched_is_dead(opened, monkeypatch):
-    """Heartbeats are missing after every outage: the first glance proves nothing, a later beat proves life."""
+@pytest.fixture
+def glance(opened, monkeypatch):
+    """Look for dead workers after so many seconds; the trial, whose last beat is `beat`, has missed some."""
     storage, study, trial = opened
     now = [100.0]
     monkeypatch.setattr(storage_module.time, "monotonic", lambda: now[0])
-    storage.record_heartbeat(trial)
-    silent = {"ids": [trial]}
-    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_stale_trial_ids", lambda self, study: silent["ids"])
-    seen = []
-    for seconds, ids in [(0, [trial]), (1, [trial]), (5, []), (1, [trial]), (1.5, [trial]), (1, [trial])]:
+    stale = [trial]
+    monkeypatch.setattr(optuna.storages.RDBStorage, "_get_stale_trial_ids", lambda self, study: stale)
+
+    def look(seconds, beat="10:00:00", stale_now=True):
         now[0] += seconds
-        silent["ids"] = ids
-        seen.append(storage._get_stale_trial_ids(study._study_id))
-    assert seen == [[], [], [], [], [], [trial]]
+        stale[:] = [trial] if stale_now else []
+        with storage.engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE trial_heartbeats SET heartbeat = '2026-01-01 {beat}.000000'")
+        return storage._get_stale_trial_ids(study._study_id) == [trial]
+
+    storage.record_heartbeat(trial)
+    return look
+
+
+def test_only_a_worker_that_stays_silent_while_watched_is_dead(glance):
+    """Heartbeats are missing after every outage: the first glance proves nothing, a later beat proves life."""
+    assert [glance(0), glance(1)] == [False, False]
+    assert not glance(5, stale_now=False)
+    assert [glance(1), glance(1.5), glance(1)] == [False, False, True]
+
+
+def test_a_beat_between_two_glances_is_a_sign_of_life(glance):
+    """A watcher that trains looks seldom: late at both glances is not silent in between."""
+    assert [glance(0), glance(60, beat="10:00:50"), glance(1, beat="10:00:50")] == [False, False, False]
+    assert glance(2, beat="10:00:50")
+
+
+@pytest.mark.parametrize("noticed_by", ["a call", "a heartbeat"])
+def test_an_outage_between_two_glances_is_no_silence(opened, glance, noticed_by):
+    storage, _, trial = opened
+    assert not glance(0)
+    storage.patience = 0.0
+    with away(storage):
+        if noticed_by == "a heartbeat":
+            storage.record_heartbeat(trial)
+        else:
+            with pytest.raises(ft.RecipeError):
+                storage.get_trial(trial)
+    assert [glance(60), glance(1), glance(2)] == [False, False, True]
+
+
+def test_no_call_sleeps_longer_than_a_heartbeat(opened, monkeypatch):
+    """A worker that waits for the server between two calls is back before the others hold it for dead."""
+    storage, _, trial = opened
+    storage.heartbeat_interval = 3
+    storage.patience = 100.0
+    now, slept = [0.0], []
+    monkeypatch.setattr(storage_module.time, "monotonic", lambda: now[0])
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(storage_module.time, "sleep", sleep)
+    with away(storage), pytest.raises(ft.RecipeError, match="has not answered"):
+        storage.get_trial(trial)
+    assert slept[:4] == [0.25, 0.5, 1.0, 2.0] and set(slept[4:]) == {3}
 
 
 def test_braces_in_a_password_are_no_template(tmp_path):
