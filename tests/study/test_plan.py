@@ -206,13 +206,22 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     found = paired_t(pairs, overlap=144 / 432)
     text = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
     assert f"the difference of the default is {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})" in text
-    tuned = load_cells(RESULTS / "passages_plan.jsonl")
-    tuned = tuned[tuned["name"] == "head_start"].set_index(["split", "fold"])["score"]
-    pairs = tuned - references[references["study"] == "passages"].set_index(["split", "fold"])["frozen"]
-    found = paired_t(pairs, overlap=96 / 288)
-    lower = f"{(pairs < 0).sum()} of {found.pairs} fold pairs"
-    said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
-    assert said in text and found.low < 0 < found.high
+    passages = load_cells(RESULTS / "passages_plan.jsonl")
+    table = confirmation(passages, references[references["study"] == "passages"])
+    scores = passages.pivot(index=["split", "fold"], columns="name", values="score")
+    probe = references[references["study"] == "passages"].set_index(["split", "fold"])["frozen"]
+    found, row = paired_t(scores["baseline"] - probe, overlap=96 / 288), table.loc[("baseline", "frozen probe")]
+    assert f"it has {row['score']:.3f} where the probe has {row['than_score']:.3f}" in text
+    said = f"lower in {(scores['baseline'] < probe).sum()} of {found.pairs} fold pairs, by {found.mean:+.3f} "
+    said += f"({found.low:+.3f} to {found.high:+.3f}; p {found.p:.3f} alone, {row['p_holm']:.3f} among the {len(table)}"
+    assert said in text
+    assert f"on these it has {scores['head_start'].mean():.3f}, behind the plain baseline, within noise" in text
+    against = table.xs("baseline", level="than")
+    assert against["verdict"].str.startswith("within noise").all() and len(against) == 6
+    least, most = against["difference"].min(), against["difference"].max()
+    assert f"between {least:+.3f} and {most:+.3f} of the baseline, within noise that hides up to " in text
+    assert f"hides up to {against['sees'].max():.3f}" in text
+    assert f"with 288 by about {-row['difference'] / row['than_score']:.0%}".replace("%", " %") in text
     clear = load_cells(RESULTS / "clear_plan.jsonl")
     clear = clear[clear["name"] == "all"].set_index("fold")["score"]
     probe = references[references["study"] == "clear"].set_index("fold")["frozen"]
@@ -221,7 +230,7 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     assert f"has {clear.mean():.3f} where the probe has {probe.mean():.3f}, {said}" in text
     total = sum(1 for _ in plan.cells("confirm", FROZEN))
-    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(tuned) + len(clear)
+    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(passages) + len(clear)
     assert f"{total - done} of {total} cells are still to be trained" in text
 
 
