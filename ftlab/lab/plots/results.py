@@ -87,7 +87,7 @@ def plot_forest(table: pd.DataFrame, *, unit: str = "test RMSE", baseline: str =
         words = f"{values['difference']:+.4f}{interval}, {p}, n {values['pairs']}"
         if "sees" in values:  # of the plan's rule, whose verdict names what it could have seen
             words = f"{values['difference']:+.4f}, {values['verdict']}"
-        parts.append(f"{name} {words}: {values['verdict']}")
+        parts.append(f"{name} {words}" if "sees" in values else f"{name} {words}: {values['verdict']}")
         reach = values[["low", "high"] if known else ["difference"] * 2].to_numpy(dtype=np.float64)
         lines.append(Line("", reach, np.full(2, float(row)), colour, width=2))
         lines.append(Line(words, np.array([values["difference"]]), np.array([float(row)]), colour, width=0,
