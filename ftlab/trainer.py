@@ -453,7 +453,7 @@ def make_optimizer(
         _warn_of_lost_decay(groups)
         return torch.optim.AdamW(groups, fused=torch.device(device).type in ("cpu", "cuda"))
     if recipe.optimizer == "bertadam":
-        # The loop has clipped the whole gradient already, so that only the bias correction differs from AdamW.
+        # The loop has clipped the whole gradient already, so the bias correction differs from AdamW, and eps: 1e-6.
         return BertAdam(groups, lr=recipe.lr, max_grad_norm=0.0)
     return torch.optim.SGD(groups, lr=recipe.lr)
 

@@ -21,6 +21,6 @@ RECOMMENDED: Mapping[str, Recipe] = MappingProxyType(
         ),  # the averaged weights are its answer: `run.swa_score`
     }
 )
-"""{data set: recipe}. On `passages` the head starts from the frozen model's probe, which on the confirming rows, twice as
-many to train on, was no better than the plain baseline (within noise); on `snippets` a short warm-up was ahead of the
+"""{data set: recipe}. On `passages` the head starts from the frozen model's probe, which on the confirming rows, twice
+as many to train on, was no better than the plain baseline (within noise); on `snippets` a short warm-up was ahead of the
 plain baseline by less than a thousandth; on CLEAR it is all techniques together."""
