@@ -42,7 +42,7 @@ def confirmation(cells: pd.DataFrame, references: pd.DataFrame | None = None, *,
     One row an arm and thing it is compared with. Columns: `score`, `than` (what it is compared with), `than_score`,
     `pairs`, `difference`, `low`, `high` (95 % interval, corrected for overlapping training sets where folds are the
     unit), `p`, `p_holm` (over all rows), `sees` (the smallest difference that would have been found with probability
-    0.8) and `verdict`.
+    0.8 by this comparison alone, before Holm's correction) and `verdict`.
 
     Raises DataError for cells without a place in the plan, of several data sets, designs or devices, without a
     baseline, and for two cells of an arm at one place.

@@ -22,5 +22,5 @@ RECOMMENDED: Mapping[str, Recipe] = MappingProxyType(
     }
 )
 """{data set: recipe}. On `passages` the head starts from the frozen model's probe, which on the confirming rows, twice
-as many to train on, was no better than the plain baseline (within noise); on `snippets` a short warm-up was ahead of the
-plain baseline by less than a thousandth; on CLEAR it is all techniques together."""
+as many to train on, was no better than the plain baseline (within noise); on `snippets` a short warm-up was ahead of
+the plain baseline by less than a thousandth; on CLEAR it is all techniques together."""

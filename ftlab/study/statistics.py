@@ -36,7 +36,8 @@ class PairedT:
     """What paired differences allow to say of their mean.
 
     low, high: ends of the 95 % interval. p: two-sided, of "no difference". sees: the smallest true difference that a
-    comparison like this one finds with probability 0.8. equivalent: whether the 90 % interval lies within the margin.
+    comparison like this one finds with probability 0.8, alone and uncorrected. equivalent: whether the 90 % interval
+    lies within the margin.
     """
 
     pairs: int

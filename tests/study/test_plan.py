@@ -221,7 +221,14 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     least, most = against["difference"].min(), against["difference"].max()
     assert f"between {least:+.3f} and {most:+.3f} of the baseline, within noise that hides up to " in text
     assert f"hides up to {against['sees'].max():.3f}" in text
-    assert f"with 288 by about {-row['difference'] / row['than_score']:.0%}".replace("%", " %") in text
+    assert f"by about {-row['difference'] / row['than_score']:.0%} on `passages`".replace("%", " %") in text
+    curve = load_cells(RESULTS / "snippets_curve_plan.jsonl")
+    scores = curve[curve["name"] == "baseline"].groupby("n_train")["score"].mean()
+    probes = references[references["study"] == "snippets curve"].groupby("n_train")["frozen"].mean()
+    lead = {int(n): f"{abs(1 - scores[n] / probes[n]):.0%}".replace("%", " %") for n in scores.index}
+    assert scores[50] > probes[50] and all(scores[n] < probes[n] for n in lead if n > 50)
+    assert f"is {lead.pop(50)} ahead with 50 texts to train on; fine-tuning leads by " in text
+    assert ", ".join(f"{share} with {n:,}" for n, share in sorted(lead.items())) + " (three splits each" in text
     clear = load_cells(RESULTS / "clear_plan.jsonl")
     clear = clear[clear["name"] == "all"].set_index("fold")["score"]
     probe = references[references["study"] == "clear"].set_index("fold")["frozen"]
@@ -230,8 +237,8 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     assert f"has {clear.mean():.3f} where the probe has {probe.mean():.3f}, {said}" in text
     total = sum(1 for _ in plan.cells("confirm", FROZEN))
-    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(passages) + len(clear)
-    assert f"{total - done} of {total} cells are still to be trained" in text
+    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(passages) + len(clear) + len(curve)
+    assert f"Of the plan's {total} confirming cells {total - done} are still to be trained" in text
 
 
 def test_a_study_of_the_plan_is_trained_by_the_command_that_trains_all_studies(tmp_path, monkeypatch, capsys):

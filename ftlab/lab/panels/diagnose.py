@@ -169,7 +169,8 @@ class CurePanel(Bench):
     def findings_of(self, row: Row | str) -> Findings:
         """Return what `diagnose` says of a run of this bench."""
         row = self._row(row)
-        return self._found.get(id(row)) or diagnose(row.history, row.recipe, chance=self.chance(row))
+        found = self._found.get(id(row))
+        return diagnose(row.history, row.recipe, chance=self.chance(row)) if found is None else found
 
     def chance(self, row: Row) -> float:
         """Compute the loss of a model that has learned nothing on a row's validation set."""

@@ -162,6 +162,13 @@ def recipe_of_the_code(bench):
     return names["recipe"]
 
 
+def test_nothing_found_in_predictions_is_not_asked_again_without_them(bench):
+    row = row_of(bench, next(kept for kept in RUNS if kept.illness is None))
+    bench._found[id(row)] = diagnose(bench._record(row, None))  # as `_finished` keeps it
+    found = bench.findings_of(row)
+    assert not found and not any("no targets and predictions" in note for note in found.notes)
+
+
 def test_settings_change_the_recipe_and_reset_brings_back_the_case(bench):
     bench.set(case="no warm-up", warmup=0.25, lr=1e-4, optimizer="adamw")
     assert (
