@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -96,6 +97,7 @@ class Study:
         self.out = None if out is None else Path(out)
         self.cells: dict[str, Cell] = {cell.key(cell.data(data)): cell for cell in recipes}
         self._heartbeat = heartbeat
+        self._end = _nothing  # what an interrupt still has to do: open a cell again, or keep its result
         self._storage = open_storage(storage, heartbeat)
         with quiet_optuna():
             self._study = optuna.create_study(storage=self._storage, study_name=name, load_if_exists=True)
@@ -114,7 +116,7 @@ class Study:
         earlier = {trial.number for trial in self._trials(TrialState.FAIL)}
         finished = 0
         self._enqueue_missing(earlier)
-        with quiet_optuna(), _settled_heap():
+        with quiet_optuna(), _settled_heap(), self._ended_at_an_interrupt():
             while max_cells is None or finished < max_cells:
                 optuna.storages.fail_stale_trials(self._study)  # the next line opens the cells of dead workers again
                 self._enqueue_missing(earlier)
@@ -200,6 +202,7 @@ class Study:
     def _take(self) -> FrozenTrial | None:
         """Take the first trial that waits for one of these cells."""
         for trial in self._trials(TrialState.WAITING):
+            self._end = partial(self._reopen, trial)  # before: an interrupt may come after the database's answer
             # A sign of life first: a worker killed between these two calls must be known to be dead.
             self._storage.record_heartbeat(trial._trial_id)
             try:
@@ -207,6 +210,7 @@ class Study:
                     return trial
             except UpdateFinishedTrialError:
                 pass  # another worker took it and is done with it
+            self._end = _nothing
         return None
 
     def _train(self, trial: FrozenTrial, say: Callable[[str], None]) -> bool:
@@ -217,30 +221,46 @@ class Study:
         with self._storage.alive(trial._trial_id):  # until the result is stored, however long the database is away
             earlier = (t for t in self._trials() if t.number < trial.number)
             if any(t.user_attrs["cell"] == key and _has_its_cell(t) for t in earlier):
-                self._close(trial, TrialState.PRUNED, duplicate=True)
+                self._finish(trial, TrialState.PRUNED, duplicate=True)
                 return False
             try:
                 result = run_cell(cell, cell.data(self.data), test_looks=self.test_looks)
                 record = {"study": self.name, **result, "cell": key}
             except Exception as error:
                 kind = "" if isinstance(error, FtlabError) else f"{type(error).__name__}: "
-                self._close(trial, TrialState.FAIL, error=f"{kind}{error}")
+                self._finish(trial, TrialState.FAIL, error=f"{kind}{error}")
                 say(f"{self.name}: {where} failed: {kind}{error}")
                 if kind:
                     say(traceback.format_exc().rstrip())
                 return False
-            except BaseException:  # Ctrl-C: the cell is open again at once
-                self._close(trial, TrialState.FAIL)
-                raise
             try:
                 self.export({key: record})  # into the file first, which is never away
             finally:
                 state = TrialState.PRUNED if record["validation"] is None else TrialState.COMPLETE
-                self._close(trial, state, result=record)
+                self._finish(trial, state, result=record)
         score = record["test"] if record["swa_test"] is None else record["swa_test"]
         shown = "no score" if score is None else f"test {score:.4f}"
         say(f"{where}: {record['status']}, {shown}, {record['seconds']} s")
         return True
+
+    @contextmanager
+    def _ended_at_an_interrupt(self) -> Iterator[None]:
+        """At Ctrl-C leave no trial running, at whatever moment it comes: the cell is open again, or its result kept."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            self._end()
+            raise
+
+    def _reopen(self, trial: FrozenTrial) -> None:
+        if self._storage.get_trial(trial._trial_id).state == TrialState.RUNNING:
+            self._close(trial, TrialState.FAIL)
+
+    def _finish(self, trial: FrozenTrial, state: TrialState, **attributes: Any) -> None:
+        """Close a trial; an interrupt meanwhile closes it once more."""
+        self._end = partial(self._close, trial, state, **attributes)
+        self._end()
+        self._end = _nothing
 
     def _close(self, trial: FrozenTrial, state: TrialState, **attributes: Any) -> None:
         """End a trial, with what is to be known about it."""
@@ -255,6 +275,10 @@ class Study:
                 self._study.add_trial(
                     create_trial(state=state, value=value, user_attrs={**trial.user_attrs, **attributes})
                 )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _has_its_cell(trial: FrozenTrial) -> bool:

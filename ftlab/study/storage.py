@@ -116,8 +116,8 @@ def _outlasting(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, *arguments, **options)
         pause = 0.25
         while True:
-            self._inside.call = True
             try:
+                self._inside.call = True
                 result = method(self, *arguments, **options)
             except (StorageInternalError, SQLAlchemyError) as error:
                 reason = reason_of(error, self.url)

@@ -1,11 +1,13 @@
 """Studies: every cell once, whatever happens to the workers; resumed from its file; the numbers are those of `fit`."""
 
 import gc
+import inspect
 import json
 import os
 import random
 import re
 import signal
+import threading
 import time
 import weakref
 from collections import Counter
@@ -18,6 +20,7 @@ import ftlab as ft
 from ftlab import study as study_module
 from ftlab.__main__ import main
 from ftlab.study import FEW_SAMPLES, PAIRS, TECHNIQUES, Study, run_cell
+from ftlab.study.storage import Storage
 from tests.study.helpers import RECIPES, make, start, trained, untimed, where
 
 
@@ -366,6 +369,59 @@ def test_an_interrupt_ends_the_worker_and_leaves_the_cell_open(data, tmp_path, m
             make(data, tmp_path).run(report=None)
     assert str(make(data, tmp_path).progress()).startswith("0 of 8 cells done, 0 running, 8 left")
     assert make(data, tmp_path, folds=1, seeds=1).run(report=None).done == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_at_any_call_of_the_database_leaves_no_cell_running_and_loses_no_result(
+    data, tmp_path, monkeypatch, moment
+):
+    record = {"validation": 0.5, "test": 0.5, "swa_test": None, "status": "completed", "seconds": 1.0, "preset": "tiny"}
+    trained = []
+
+    def run_cell(cell, data, **options):
+        trained.append(cell.name)
+        return dict(record)
+
+    monkeypatch.setattr(study_module.queue, "run_cell", run_cell)
+    methods = [name for name, method in vars(Storage).items() if inspect.isfunction(method) and name[0] != "_"]
+
+    def interrupted(at):
+        """Run a study that is interrupted at one call; tell whether it has so many."""
+        study = make(data, tmp_path, folds=1, seeds=1, name=f"{at}", out=tmp_path / f"{at}.jsonl", heartbeat=30)
+        calls = []
+
+        def watched(method):
+            def call(*arguments, **options):
+                if threading.current_thread() is threading.main_thread():
+                    calls.append(method.__name__)
+                    if len(calls) == at and moment == "before":
+                        raise KeyboardInterrupt
+                result = method(*arguments, **options)
+                if len(calls) == at and moment == "after":
+                    calls.append("")
+                    raise KeyboardInterrupt
+                return result
+
+            return call
+
+        for name in methods:
+            monkeypatch.setattr(study._storage, name, watched(getattr(study._storage, name)))
+        try:
+            study.run(report=None)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    wrong, at = {}, 1
+    while interrupted(at):
+        again = make(data, tmp_path, folds=1, seeds=1, name=f"{at}", out=tmp_path / f"{at}.jsonl")
+        running, before = again.progress().running, len(trained)
+        if running or again.run(report=None).done != 2 or sorted(trained) != ["baseline", "llrd"]:
+            wrong[at] = (running, trained[:before], trained[before:])
+        trained.clear()
+        at += 1
+    assert not wrong and at > 15
 
 
 @pytest.mark.parametrize(
