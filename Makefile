@@ -38,6 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$(PYTHON)" -m venv --clear .venv || { \
 	    echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }; }
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,test]'
+	@# JupyterLab's first question, whether to fetch news, would lie over the first picture.
+	@$(BIN)/python -m jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements
 	@touch $@
 
 # Loopback with a token. Without a display JupyterLab prints its address instead of opening a browser.

@@ -85,9 +85,10 @@ def plot_forest(table: pd.DataFrame, *, unit: str = "test RMSE", baseline: str =
         interval = f" [{values['low']:+.4f}, {values['high']:+.4f}]" if known else ""
         p = "p < 0.001" if values["p_holm"] < 0.001 else f"p {values['p_holm']:.3f}"
         words = f"{values['difference']:+.4f}{interval}, {p}, n {values['pairs']}"
+        said = f"{words}: {values['verdict']}"
         if "sees" in values:  # of the plan's rule, whose verdict names what it could have seen
-            words = f"{values['difference']:+.4f}, {values['verdict']}"
-        parts.append(f"{name} {words}" if "sees" in values else f"{name} {words}: {values['verdict']}")
+            words = said = f"{values['difference']:+.4f}, {values['verdict']}"
+        parts.append(f"{name} {said}")
         reach = values[["low", "high"] if known else ["difference"] * 2].to_numpy(dtype=np.float64)
         lines.append(Line("", reach, np.full(2, float(row)), colour, width=2))
         lines.append(Line(words, np.array([values["difference"]]), np.array([float(row)]), colour, width=0,
