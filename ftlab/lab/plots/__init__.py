@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lr_finder": ["describe_lr_finder", "plot_lr_finder", "plot_rate_grid", "range_sheet"],
         "paired": ["plot_paired"],
         "reinit": ["before_after_sheet", "plot_weights"],
-        "results": ["plot_blocks", "plot_by_size", "plot_few_samples", "plot_forest"],
+        "results": ["by_size_sheet", "plot_blocks", "plot_by_size", "plot_few_samples", "plot_forest"],
         "runs": [
             "METRIC_NAMES",
             "describe",

@@ -47,7 +47,12 @@ def plot_blocks(scores: pd.DataFrame, *, unit: str = "test RMSE", by: str = "blo
 
 
 def plot_by_size(scores: pd.DataFrame, *, unit: str = "test RMSE", x_label: str = "texts to train on") -> Picture:
-    """Draw mean scores by number of training texts, a chart for each data set.
+    """Draw what `by_size_sheet` describes."""
+    return draw(by_size_sheet(scores, unit=unit, x_label=x_label))
+
+
+def by_size_sheet(scores: pd.DataFrame, *, unit: str = "test RMSE", x_label: str = "texts to train on") -> Sheet:
+    """Describe mean scores by number of training texts, a chart for each data set.
 
     scores: columns `data`, `model`, `n_train` and `score`; runs of one model at one size are averaged.
     """
@@ -67,7 +72,7 @@ def plot_by_size(scores: pd.DataFrame, *, unit: str = "test RMSE", x_label: str 
         own = sorted(float(n) for n in group["n_train"].unique())
         x = Axis(x_label, own[0] / 1.25, own[-1] * 1.25, log=True, ticks={n: f"{n:,.0f}" for n in own})
         charts.append(Chart(data, lines, note=unit, x=x, y=room, labels="above", height=230))
-    return draw(Sheet(charts, f"{unit} by {x_label}", f"{unit}. {'; '.join(parts)}.", columns=2, share="y"))
+    return Sheet(charts, f"{unit} by {x_label}", f"{unit}. {'; '.join(parts)}.", columns=2, share="y")
 
 
 def plot_forest(table: pd.DataFrame, *, unit: str = "test RMSE", baseline: str = "baseline") -> Picture:
