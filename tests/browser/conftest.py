@@ -129,7 +129,7 @@ class Lab:
         """Give JupyterLab a command and do not wait for its end."""
         page.evaluate("command => { window.jupyterapp.commands.execute(command) }", command)
 
-    def wait_idle(self, page, timeout: int = 120_000) -> None:
+    def wait_idle(self, page, timeout: int = 300_000) -> None:
         """Wait until no cell is running or waiting."""
         prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
         done = prompts + ".every(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent))"
