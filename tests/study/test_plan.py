@@ -216,6 +216,12 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     said += f"({found.low:+.3f} to {found.high:+.3f}; p {found.p:.3f} alone, {row['p_holm']:.3f} among the {len(table)}"
     assert said in text
     assert f"on these it has {scores['head_start'].mean():.3f}, behind the plain baseline, within noise" in text
+    few = load_cells(RESULTS / "passages_200_plan.jsonl")
+    few = few[few["name"] == "baseline"].set_index(["split", "fold"])["score"]
+    probe = references[references["study"] == "passages 200"].set_index(["split", "fold"])["frozen"]
+    found = paired_t(few - probe, overlap=96 / 200)
+    said = f"{few.mean():.3f} where the probe has {probe.mean():.3f}, lower in {(few < probe).sum()} of {found.pairs}"
+    assert f"{said}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}; p {found.p:.3f} alone)" in text
     against = table.xs("baseline", level="than")
     assert against["verdict"].str.startswith("within noise").all() and len(against) == 6
     least, most = against["difference"].min(), against["difference"].max()
@@ -237,7 +243,7 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
     assert f"has {clear.mean():.3f} where the probe has {probe.mean():.3f}, {said}" in text
     total = sum(1 for _ in plan.cells("confirm", FROZEN))
-    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(passages) + len(clear) + len(curve)
+    done = len(load_cells(RESULTS / "snippets.jsonl")) + len(passages) + len(few) + len(clear) + len(curve)
     assert f"Of the plan's {total} confirming cells {total - done} are still to be trained" in text
 
 
