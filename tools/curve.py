@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ftlab.lab import svg
+from ftlab.lab.chart import Sheet
 from ftlab.lab.plots import by_size_sheet
 from ftlab.study import load_cells
 from ftlab.study.plan_report import load_references
@@ -20,8 +21,8 @@ DARK = "<style>.ftlab{color:#e6edf3;--ground:#0d1117}.ftlab g{color:var(--dark)}
 """A picture of its own knows no theme: GitHub's dark colours."""
 
 
-def scores() -> pd.DataFrame:
-    """Return the scores of the plan's study `snippets curve`: columns data, model, n_train, score."""
+def sheet() -> Sheet:
+    """Describe the scores of the plan's study `snippets curve`, a curve for each model."""
     cells = load_cells(RESULTS / "snippets_curve_plan.jsonl")
     probes = load_references(RESULTS / "references.jsonl").query("study == 'snippets curve'")
     models = {
@@ -29,12 +30,13 @@ def scores() -> pd.DataFrame:
         "fine-tuned": cells[cells["name"] == "baseline"],
         "fine-tuned, all techniques": cells[cells["name"] == "all"],
     }
-    return pd.concat(own[["n_train", "score"]].assign(data="film sentences", model=m) for m, own in models.items())
+    scores = pd.concat(own[["n_train", "score"]].assign(model=model) for model, own in models.items())
+    return by_size_sheet(scores.assign(data="film sentences"), x_label="sentences to train on")
 
 
 def main(folder: Path = PICTURES) -> None:
     """Write both pictures."""
-    text = svg.draw(by_size_sheet(scores(), x_label="sentences to train on"), 848)
+    text = svg.draw(sheet(), 848)
     (folder / "curve.svg").write_text(text + "\n", encoding="utf-8")
     (folder / "curve-dark.svg").write_text(dark(text) + "\n", encoding="utf-8")
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ftlab.lab.plots import by_size_sheet
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,7 +25,7 @@ def test_the_pictures_are_drawn_from_the_results(tool, tmp_path):
 def test_readme_says_in_words_what_the_picture_shows(tool):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (alt,) = re.findall(r'<img src="notebooks/pictures/curve\.svg" alt="([^"]*)">', readme)
-    assert html.unescape(alt) == by_size_sheet(tool["scores"](), x_label="sentences to train on").sentence
+    assert html.unescape(alt) == tool["sheet"]().sentence
 
 
 def test_the_dark_picture_differs_in_its_colours_alone(tool):
