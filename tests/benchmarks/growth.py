@@ -27,7 +27,7 @@ from ftlab.lab.chart import BLUE, ORANGE, Axis, Chart, Line, Sheet
 from ftlab.lab.figure import Picture, draw
 from ftlab.tuning.memory import ARCHITECTURES, Architecture
 
-from .measure import Options
+from .measure import Options, wait_for_the_gpu
 from .training import attention_work, matrix_work
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,9 @@ POINTS = [MIDDLE]
 POINTS += [(batch, 128, 6) for batch in (2, 4, 16, 32)]
 POINTS += [(8, length, 6) for length in (32, 64, 256, 512)]
 POINTS += [(8, 128, layers) for layers in (1, 2, 4, 12)]
-STUDY = [(workers, runs) for runs in (2, 4) for workers in (1, 2)]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+WORKERS, RUNS = ((1, 2, 4, 8), (8, 32)) if DEVICE == "cuda" else ((1, 2), (2, 4))
+STUDY = [(workers, runs) for runs in RUNS for workers in WORKERS]
 
 
 def features(sizes: Architecture, batch: float, length: float) -> list[float]:
@@ -75,7 +77,7 @@ def measure_growth(options: Options) -> dict[str, Any]:
         "constants": constants.tolist(),
         "study": [
             {"workers": workers, "runs": runs, "seconds": _study(workers, runs, options)}
-            for workers, runs in (STUDY[:2] if options.tiny else STUDY)
+            for workers, runs in (STUDY[: len(WORKERS)] if options.tiny else STUDY)
         ],
         "options": asdict(options),
     }
@@ -93,15 +95,16 @@ def _model(sizes: Architecture) -> tuple[BertForSequenceClassification, torch.op
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    model = BertForSequenceClassification(config).train()
+    model = BertForSequenceClassification(config).to(DEVICE).train()
     return model, torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
 
 
 def _step(model: BertForSequenceClassification, optimizer: torch.optim.Optimizer, batch: int, length: int) -> None:
-    ids = torch.randint(model.config.vocab_size, (batch, length), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(model.config.vocab_size, (batch, length), generator=torch.Generator().manual_seed(0)).to(DEVICE)
     model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
+    wait_for_the_gpu()
 
 
 def _study(workers: int, runs: int, options: Options) -> float:
@@ -222,7 +225,8 @@ def picture(growth: Mapping[str, Any]) -> Picture:
         axes = {"x": Axis(name, low=0), "y": Axis(low=0), "labels": "above"}
         charts.append(Chart("Seconds", lines, note=f"a step, by {name} ({held})", **axes))
     lines = []
-    for workers, look in ((1, (BLUE, "", "dot")), (2, (ORANGE, "6 3", "square"))):
+    looks = ((BLUE, "", "dot"), (ORANGE, "6 3", "square"), (BLUE, "2 2", "square"), (ORANGE, "", "dot"))
+    for workers, look in zip(sorted({s["workers"] for s in growth["study"]}), looks, strict=False):
         found = np.array([(s["runs"], s["seconds"]) for s in growth["study"] if s["workers"] == workers]).T
         lines.append(Line(_workers(workers), *found, look[0], look[1], marker=look[2]))
     axes = {"x": Axis("runs of one epoch", whole=True), "y": Axis(low=0), "labels": "above"}

@@ -82,12 +82,22 @@ def seconds(work: Callable[[], Any], repeats: int = 1) -> Callable[[], float]:
     """Make a side that takes the time of `repeats` calls and returns seconds a call."""
 
     def side() -> float:
+        wait_for_the_gpu()
         began = time.perf_counter()
         for _ in range(repeats):
             work()
+        wait_for_the_gpu()
         return (time.perf_counter() - began) / repeats
 
     return side
+
+
+def wait_for_the_gpu() -> None:
+    """Let a GPU, if there is one, finish what it was given: it works on after a call has returned."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def measure(row: Row, options: Options) -> dict[str, Any]:

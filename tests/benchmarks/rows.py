@@ -6,9 +6,11 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +25,7 @@ from ftlab.evaluate import scores
 from ftlab.models.first_token import first_token_only
 from ftlab.recipe import Recipe
 from ftlab.schedules import preview
-from ftlab.trainer import make_optimizer, prepare
+from ftlab.trainer import fit, make_optimizer, prepare
 from ftlab.tuning.memory import Architecture
 
 from .measure import Options, Row, Sides, Skip, seconds
@@ -35,7 +37,9 @@ from .training import (
     matrix_work,
     real_tokens,
     sample,
+    save_twelve_layers,
     train,
+    train_bare,
     train_by_trainer,
 )
 
@@ -56,42 +60,57 @@ def row(name: str, what: str, against: str, unit: str = "s", **wanted: Any) -> C
 # --------------------------------------------------------------------------------------------------------- training
 
 
-def _ready(name: str, options: Options) -> Data:
+def _ready(name: str, options: Options, recipe: Recipe = RECIPE) -> Data:
     """Load a sample and train one batch of it, so that what torch does only once is done."""
     data = sample(name, options)
-    train(prepare(RECIPE, data.few_samples(RECIPE.batch_size)))
+    train(prepare(recipe, data.few_samples(recipe.batch_size)))
     return data
 
 
-def _against(name: str, other: Callable[[Any], float], recipe: Recipe, options: Options) -> Sides:
-    data = _ready(name, options)
-    job = prepare(RECIPE, data)
+def _against(
+    name: str, other: Callable[[Any], float], options: Options, ours: Recipe = RECIPE, theirs: Recipe | None = None
+) -> Sides:
+    data = _ready(name, options, ours)
+    job = prepare(ours, data)
     told = f"{len(job.split.train)} texts, {real_tokens(job) / len(job.split.train):.0f} tokens each on average"
-    return Sides(lambda: train(prepare(RECIPE, data)), lambda: other(prepare(recipe, data)), lambda: told)
+    return Sides(lambda: train(prepare(ours, data)), lambda: other(prepare(theirs or ours, data)), lambda: told)
 
 
 @row("trainer", "training, passages", "Trainer at its best", "texts/s", at_least=1.15, warm_up=False)
 def trainer_on_passages(options: Options) -> Sides:
     """Train by the package and by Trainer."""
-    return _against("passages", train_by_trainer, RECIPE, options)
+    return _against("passages", train_by_trainer, options)
 
 
 @row("trainer-clear", "training, CLEAR", "Trainer at its best", "texts/s", at_least=1.15, warm_up=False)
 def trainer_on_clear(options: Options) -> Sides:
     """Train by the package and by Trainer on longer texts."""
-    return _against("clear", train_by_trainer, RECIPE, options)
+    return _against("clear", train_by_trainer, options)
+
+
+@row(
+    "trainer-base", "training, CLEAR, 12 layers 768 wide", "Trainer at its best", "texts/s", at_least=1.3, warm_up=False
+)
+def trainer_with_twelve_layers(options: Options) -> Sides:
+    """Train the usual size of BERT by the package and by Trainer."""
+    if not (torch.cuda.is_available() or options.tiny):
+        raise Skip("takes a GPU: on a CPU a model of this size trains for minutes an epoch")
+    folder = tempfile.TemporaryDirectory()
+    save_twelve_layers(folder.name)
+    sides = _against("clear", train_by_trainer, options, RECIPE.but(model=folder.name))
+    return replace(sides, close=folder.cleanup)
 
 
 @row("article", "training, passages", "the article's loop", "texts/s", at_least=5, warm_up=False)
 def article_on_passages(options: Options) -> Sides:
     """Train by the package and as the article does, dropout and all."""
-    return _against("passages", lambda job: ArticleLoop(job).train(), RECIPE.but(dropout=None), options)
+    return _against("passages", lambda job: ArticleLoop(job).train(), options, theirs=RECIPE.but(dropout=None))
 
 
 @row("article-clear", "training, CLEAR", "the article's loop", "texts/s", at_least=2.3, warm_up=False)
 def article_on_clear(options: Options) -> Sides:
     """Train by the package and as the article does on longer texts."""
-    return _against("clear", lambda job: ArticleLoop(job).train(), RECIPE.but(dropout=None), options)
+    return _against("clear", lambda job: ArticleLoop(job).train(), options, theirs=RECIPE.but(dropout=None))
 
 
 def _share_of_the_machine(name: str, options: Options) -> Sides:
@@ -149,6 +168,19 @@ def _run(recipe: Recipe, data: Data) -> Callable[[], float]:
         return epochs * len(job.split.train) / train(job, evaluate=True)
 
     return side
+
+
+@row("few", "fit whole, 50 texts to train on", "its passes and steps alone", at_most=1.1)
+def few_samples(options: Options) -> Sides:
+    """Train on so few texts that what is done once, or at each step beside the arithmetic, would weigh most."""
+    data, recipe = _ready("passages", options).few_samples(50), Recipe()
+    job = prepare(recipe, data)
+    told = (
+        f"{job.schedule.total_steps} steps and {recipe.epochs} evaluations of {len(job.split.validation)} texts; "
+        "ours also loads the model, pads the batches, draws, records and keeps the best weights"
+    )
+    ours = seconds(lambda: fit(recipe, data, live=False, score_test=False))
+    return Sides(ours, lambda: train_bare(prepare(recipe, data)), lambda: told)
 
 
 @row("swa", "a run that averages weights in its last quarter", "the plain run", warm_up=False)
