@@ -88,8 +88,8 @@ notebooks: $(STAMP) ## run the notebooks for real and store their cleaned output
 # Each study goes on where it stopped; what its file in data/results holds already is not trained again. Start the same
 # command on other machines with STORAGE=postgresql://... to share the work.
 STORAGE ?= sqlite:///.cache/study.db
-STUDY = $(BIN)/python -m ftlab study --storage "$(STORAGE)" --name $(1) --out data/results/$(1).jsonl
-results: $(STAMP) ## train what the committed studies lack, for hours, and print their tables
+STUDY = $(BIN)/python -m ftlab study --storage "$(STORAGE)" --name $(1) --out data/results/$(1).jsonl --head auto
+results: $(STAMP) ## train what the first design's studies lack, for hours, and print their tables
 	@mkdir -p .cache
 	$(call STUDY,techniques) --recipes techniques --folds 5 --seeds 3 --test_looks
 	$(call STUDY,pairs) --recipes baseline pairs --folds 5 --seeds 1

@@ -119,13 +119,14 @@ def study_command(args: argparse.Namespace) -> int:
         print("\n".join(args.prefix + part for part in line.splitlines()), flush=True)
 
     from ftlab.data import load_data
+    from ftlab.study.plan import data_of
     from ftlab.study.queue import Study
     from ftlab.study.search import find_recipe, open_search
 
     if args.max_cells is not None and args.max_cells < 0:
         raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
     planned = _planned_cells(args) if args.plan else None
-    name = args.data if planned is None else args.plan.split()[0]
+    name = args.data if planned is None else data_of(args.plan)
     data = load_data(name, text=args.text, target=args.target, task=args.task)
     folds = _counts("--folds", args.folds or ["1" if args.search else "5"])
     if args.search:
@@ -368,7 +369,9 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (fit, study):
         command.add_argument(
-            "--data", default="passages", help="passages, clear, commonlit, or a file (default: passages)"
+            "--data",
+            default="passages",
+            help="passages, clear, snippets, commonlit, rotten_tomatoes, or a file (default: passages)",
         )
         command.add_argument("--text", help="column of the texts")
         command.add_argument("--target", help="column of the targets")

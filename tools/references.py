@@ -29,7 +29,7 @@ def main(studies: list[str]) -> None:
     for study, cell in [*whole, *plan.cells("confirm", frozen)]:
         if studies and study not in studies:
             continue
-        name = next((name for name in plan.LENGTHS if study.startswith(name)), "passages")
+        name = plan.data_of(study)
         sample = cell.sample if cell.n_train is None or cell.sample is not None else cell.recipe.seed
         place = (name, cell.rows, cell.split, cell.fold, cell.n_train, sample, cell.recipe.model)
         if place in known:

@@ -151,6 +151,8 @@ OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
 DEFAULTS = {"recipe": None, "n_train": None, "metric": "rmse", "preset": None, "mixed_precision": None}
 WHOLE = ["data", "n_train", "metric", "preset", "mixed_precision"]
 """Cells that differ in one of these are results of different studies and are never put into one mean."""
+PLACE = ["rows", "split", "sample", "fold", "seed"]
+"""Where a recipe was trained: part, split and sample of the rows where a plan names them, fold, seed. One cell each."""
 
 
 def cells_frame(cells: Iterable[tuple[str, Any]]) -> pd.DataFrame:
@@ -158,7 +160,7 @@ def cells_frame(cells: Iterable[tuple[str, Any]]) -> pd.DataFrame:
     rows, seen = [], {}
     for where, values in cells:
         row = _checked(where, values)
-        key = tuple(row[name] for name in [*WHOLE, "name", "fold", "seed"])
+        key = tuple(row.get(name) for name in [*WHOLE, "name", *PLACE])
         if key in seen:
             raise DataError(
                 f"{where}: {row['name']!r} on fold {row['fold']} with seed {row['seed']} stands already at "

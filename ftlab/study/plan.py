@@ -90,8 +90,9 @@ def base_recipe(data: str, fields: Mapping[str, Any]) -> Recipe:
 def cells(stage: str, frozen: Frozen | None = None) -> Iterator[tuple[str, Cell]]:
     """Yield (study, cell) for every cell of a stage, in the order in which they are to be trained.
 
-    A study is a data set's name, or that name and what is asked of it ("snippets curve"). Every cell has a seed of its
-    own, 1000 x split + fold, but where samples and seeds are crossed (few samples). Raises DataError for a stage that
+    A study is a data set's name, or that name and what is asked of it ("snippets curve"). The seed of a block or a fold
+    is its own, 1000 + block or 1000 x (split + 1) + fold, for all arms and sizes; samples and seeds are crossed where
+    there are few samples. Raises DataError for a stage that
     is not in STAGES, or one that needs what the stages before have chosen.
     """
     if stage not in STAGES:
@@ -130,6 +131,11 @@ def confirming(study: str, frozen: Frozen) -> list[Cell]:
     if study not in found:
         raise DataError(f"plan: {study!r} is no study of it; its studies: {', '.join(found)}")
     return found[study]
+
+
+def data_of(study: str) -> str:
+    """Name the data set of a confirming study: "few samples" are of `passages`."""
+    return next((name for name in LENGTHS if study.startswith(name)), "passages")
 
 
 def _confirming(frozen: Frozen) -> Iterator[tuple[str, Cell]]:

@@ -35,14 +35,15 @@ def load_references(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def confirmation(cells: pd.DataFrame, references: pd.DataFrame | None = None, *, margin: float = 0.01) -> pd.DataFrame:
+def confirmation(cells: pd.DataFrame, references: pd.DataFrame | None = None) -> pd.DataFrame:
     """Compare every arm of one study with the baseline, and with the frozen probe where its scores are given.
 
-    cells: of `load_cells`, one study of the plan. references: of `load_references`. margin: what counts as equivalent.
-    One row an arm and thing it is compared with. Columns: `score`, `than` (what it is compared with), `than_score`,
-    `pairs`, `difference`, `low`, `high` (95 % interval, corrected for overlapping training sets where folds are the
-    unit), `p`, `p_holm` (over all rows), `sees` (the smallest difference that would have been found with probability
-    0.8 by this comparison alone, before Holm's correction) and `verdict`.
+    cells: of `load_cells`, one study of the plan. references: of `load_references`. One row an arm and thing it is
+    compared with. Columns: `score`, `than` (what it is compared with), `than_score`, `pairs`, `difference`, `low`,
+    `high` (95 % interval, corrected for overlapping training sets where folds are the unit), `p`, `p_holm` (over all
+    rows), `sees` (the smallest difference that would have been found with probability 0.8 by this comparison alone,
+    before Holm's correction) and `verdict`. "Equivalent" means within 0.01 standard deviations of the target, which is
+    the training mean's score; it is said of RMSE, with references, alone.
 
     Raises DataError for cells without a place in the plan, of several data sets, designs or devices, without a
     baseline, and for two cells of an arm at one place.
@@ -55,6 +56,15 @@ def confirmation(cells: pd.DataFrame, references: pd.DataFrame | None = None, *,
             shown = ", ".join(map(str, cells[name].unique()))
             raise DataError(f"{name}: the cells have several ({shown}), which are never put into one mean; choose one")
     cells = cells.assign(**{name: cells[name] if name in cells else None for name in UNIT})
+    if (unscored := cells["score"].isna()).any():  # a run that diverged before its first evaluation
+        if references is None:
+            raise DataError(
+                f"score: missing in {unscored.sum()} of {len(cells)} runs, which counts as guessing; give references, "
+                "which say what that scores"
+            )
+        guesses = _places(references)["mean"]
+        cells["score"] = [guesses[_place(cell)] if lost else cell["score"]
+                          for lost, (_, cell) in zip(unscored, cells.iterrows(), strict=True)]  # fmt: skip
     scores = _by_place(cells, "name", "score")
     if "baseline" not in scores:
         raise DataError(f"baseline: no cell is called 'baseline'; there are {', '.join(scores)}")
@@ -65,11 +75,12 @@ def confirmation(cells: pd.DataFrame, references: pd.DataFrame | None = None, *,
     overlap = 0.0 if blocks else float(tested / trained)
     rows = []
     probe = None if references is None else _places(references)["frozen"].reindex(scores.index)
+    spread = 0.0 if references is None or first["metric"] != "rmse" else references["mean"].mean()
     for arm in scores:
         for than, other in (("baseline", scores["baseline"]), ("frozen probe", probe)):
             if other is None or (arm == "baseline" and than == "baseline"):
                 continue
-            found = paired_t(scores[arm] - other, overlap=overlap, margin=margin)
+            found = paired_t(scores[arm] - other, overlap=overlap, margin=0.01 * spread)
             rows.append({"arm": arm, "than": than, "score": scores[arm].mean(), "than_score": other.mean(),
                          "pairs": found.pairs, "difference": found.mean, "low": found.low, "high": found.high,
                          "p": found.p, "sees": found.sees, "equivalent": found.equivalent})  # fmt: skip

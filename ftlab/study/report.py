@@ -35,7 +35,8 @@ import pandas as pd
 from ftlab.errors import DataError
 from ftlab.history import HIGHER_IS_BETTER
 from ftlab.recipe import Recipe
-from ftlab.study.cells import FIELDS, STATUSES, WHOLE, cells_frame, load_cells
+from ftlab.study.cells import FIELDS, PLACE, STATUSES, WHOLE, cells_frame, load_cells
+from ftlab.study.plan_report import confirmation, confirmation_text, load_references
 from ftlab.study.statistics import LEVEL, bootstrap_interval, holm, paired_differences, sign_flip_p
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def compare(
     score of the weights that are judged; `optimism`, by how much that flatters: the mean of test minus validation, or
     the reverse where more is better; `time` and `memory`, the median ratio to the baseline's over pairs, of which
     `timed` count for the time; `seconds` (of the runs that count) and `memory_mib`, medians; `command`, which trains
-    the recipe with one seed.
+    the recipe with one seed (empty for rows that only a study draws).
 
     A run that diverged counts as failed and keeps its place in the means if it saved a checkpoint before: leaving it
     out would flatter the recipe. One without any score cannot be in a mean; verdict and text say how many there are.
@@ -173,7 +174,7 @@ def _one_study(cells: pd.DataFrame) -> None:
                 f"{name}: the cells have several ({shown}), and a mean over them has no meaning; choose one first, "
                 f"as in cells[cells[{name!r}] == {values[-1]!r}]"
             )
-    twice = cells.duplicated(["name", "fold", "seed"])
+    twice = cells.duplicated([name for name in ("name", *PLACE) if name in cells])
     if twice.any():
         row = cells[twice].iloc[0]
         raise DataError(f"runs: {row['name']!r} on fold {row['fold']} with seed {row['seed']} stands there twice")
@@ -208,7 +209,9 @@ def _row(cells: pd.DataFrame, name: str, base_name: str, better_if_lower: bool, 
             fold="all" if folds.nunique() > 1 else int(folds[0]),
             seed=int(seeds.min()),
             n_train=own["n_train"].iloc[0],
-        ),
+        )
+        if not _of_the_plan(own)
+        else "",
     }
     if name == base_name:
         return row
@@ -359,14 +362,35 @@ def _notes(cells: pd.DataFrame, table: pd.DataFrame) -> str:
 def report(source: pd.DataFrame | Sequence[Any] | str | Path, baseline: str = "baseline", guessing: float = 1.0) -> str:
     """Return all there is to say of a file of cells as Markdown: `main_table` for each data set and number of rows.
 
-    Cells trained on samples of the rows come first, in the table of `few_sample_table`. Raises DataError as these do.
+    Cells trained on samples of the rows come first, in the table of `few_sample_table`. Cells of the plan are judged by
+    its rule (`confirmation`), beside the frozen probe if the file has a `references.jsonl` next to it; where samples
+    and seeds are crossed that table is all. Raises DataError as these do.
     """
     cells = load_cells(source) if isinstance(source, (str, Path)) else _cells_of(source, baseline)
     studies = [group for _, group in cells.groupby(WHOLE, sort=False, dropna=False)]
+    if _of_the_plan(cells):
+        if "sample" in cells and cells["sample"].notna().any():
+            return few_sample_table(cells, guessing)[1]
+        beside = Path(source).with_name("references.jsonl") if isinstance(source, (str, Path)) else None
+        known = load_references(beside) if beside is not None and beside.exists() else None
+        return "\n\n".join(_judged(study, known) for study in studies)
     parts = [main_table(study, baseline)[1] for study in studies]
     for _, sampled in cells[cells["n_train"].notna()].groupby(["data", "metric"], sort=False):
         parts.insert(0, few_sample_table(sampled, guessing)[1])
     return "\n\n".join(parts)
+
+
+def _judged(study: pd.DataFrame, references: pd.DataFrame | None) -> str:
+    """Write what the plan's rule says of one of its studies, or of one size of it."""
+    name, n_train = study["study"].iloc[0], study["n_train"].iloc[0]
+    size = "" if pd.isna(n_train) else f" with {n_train} training rows"
+    own = None if references is None else references[references["study"] == name]
+    return f"{_plural(len(study), 'run')} of `{name}`{size}:\n\n{confirmation_text(confirmation(study, own))}"
+
+
+def _of_the_plan(cells: pd.DataFrame) -> bool:
+    """Tell whether all cells have a place in the study's plan, on rows that no recipe alone can name."""
+    return "rows" in cells and bool(cells["rows"].notna().all())
 
 
 def few_sample_table(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -165,6 +166,63 @@ def test_the_probe_stands_beside_every_arm():
     table = confirmation(load_cells(RESULTS / "snippets.jsonl"), references[references["study"] == "snippets"])
     assert len(table) == 2 * len(plan.ARMS) - 1
     assert set(table.xs("frozen probe", level="than")["pairs"]) == {10}
+
+
+@pytest.mark.parametrize("spread, same", [(1.0, False), (1.92, True)])
+def test_equivalent_is_a_hundredth_of_the_targets_standard_deviation(spread, same):
+    """The arm's ten differences have mean 0.012 and standard deviation 0.005: their 90 % interval ends at 0.015."""
+    cells = load_cells(RESULTS / "snippets.jsonl")
+    cells = cells[cells["name"].isin(["baseline", "all"])].sort_values(["name", "rows"]).reset_index(drop=True)
+    apart = np.resize([0.007256, 0.016744], 10)  # standard deviation 0.005
+    assert apart.std(ddof=1) == pytest.approx(0.005, rel=1e-3)
+    cells["score"] = np.concatenate([1.3 + apart, np.full(10, 1.3)])
+    references = load_references(RESULTS / "references.jsonl")
+    references = references[references["study"] == "snippets"].assign(mean=spread)
+    row = confirmation(cells, references).loc[("all", "baseline")]
+    assert row["equivalent"] == same
+
+
+def test_a_run_without_a_score_counts_as_guessing():
+    cells, references = load_cells(RESULTS / "snippets.jsonl"), load_references(RESULTS / "references.jsonl")
+    references = references[references["study"] == "snippets"]
+    lost = cells.index[cells["name"] == "llrd"][3]
+    guess = references.set_index("rows").loc[cells.loc[lost, "rows"], "mean"]
+    expected = confirmation(cells.assign(score=cells["score"].where(cells.index != lost, guess)), references)
+    cells.loc[lost, "score"] = np.nan
+    found = confirmation(cells, references)
+    pd.testing.assert_frame_equal(found, expected)
+    assert found.loc[("llrd", "baseline"), "pairs"] == 10
+    with pytest.raises(DataError, match="score: missing in 1 of 70 runs, which counts as guessing; give references"):
+        confirmation(cells)
+
+
+@pytest.mark.parametrize("study", CONFIRMED)
+def test_every_study_of_the_plan_can_be_started(study, tmp_path, monkeypatch, capsys):
+    """The command puts every cell into its storage, on the right data."""
+    name = plan.data_of(study)
+    if name != "passages" and "FTLAB_DATA" not in os.environ:
+        pytest.skip(f"FTLAB_DATA names no folder with {name}")
+    monkeypatch.chdir(RESULTS.parents[1])
+    storage = f"sqlite:///{tmp_path}/study.db"
+    assert main(["study", "--plan", study, "--storage", storage, "--max_cells", "0"]) == 0
+    total = sum(1 for each, _ in plan.cells("confirm", FROZEN) if each == study)
+    assert f"{study}: 0 of {total} cells done" in capsys.readouterr().out
+
+
+def test_make_results_finds_the_first_designs_cells_done(tmp_path, capsys):
+    """What the target trains is what the files hold: nothing is trained twice under another recipe."""
+    target = (RESULTS.parents[1] / "Makefile").read_text(encoding="utf-8")
+    common = re.search(r"^STUDY = .*--out data/results/\S+(.*)$", target, re.M)[1].split()
+    studies = re.findall(r"\$\(call STUDY,(\w+)\) ((?:[^\n&\\]|\\\n)*)", target)
+    assert [name for name, _ in studies] == ["techniques", "pairs", "few_samples", "clear"]
+    for name, arguments in studies:
+        if name == "clear" and "FTLAB_DATA" not in os.environ:
+            continue
+        shutil.copy(RESULTS / f"{name}.jsonl", tmp_path)
+        asked = ["--storage", f"sqlite:///{tmp_path}/{name}.db", "--out", str(tmp_path / f"{name}.jsonl")]
+        main(["study", *asked, *common, *arguments.replace("\\\n", " ").split(), "--max_cells", "0"])
+        found = len(load_cells(RESULTS / f"{name}.jsonl"))
+        assert f"{found} of {found} cells done" in capsys.readouterr().out, name
 
 
 def test_a_cells_place_is_in_its_key():

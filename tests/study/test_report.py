@@ -596,6 +596,32 @@ def test_a_report_says_all_there_is_in_a_file(tmp_path):
         assert text.count(part) == 1, part
 
 
+def test_a_report_on_cells_of_the_plan_judges_by_its_rule():
+    """By the first design's rule `head_start` would be within noise; the plan's table in README has "worse"."""
+    file = COMMITTED.with_name("snippets.jsonl")
+    references = load_references(COMMITTED.with_name("references.jsonl"))
+    by_the_plan = confirmation_text(confirmation(load_cells(file), references[references["study"] == "snippets"]))
+    assert results.report(file) == f"70 runs of `snippets`:\n\n{by_the_plan}" and "| worse |" in by_the_plan
+    curve = results.report(COMMITTED.with_name("snippets_curve_plan.jsonl"))
+    assert "6 runs of `snippets curve` with 4900 training rows:" in curve and "too few pairs (3)" in curve
+    assert set(ft.compare(load_cells(file))["command"]) == {""}, "no recipe alone trains on a block"
+
+
+def test_crossed_samples_and_seeds_are_cells_of_their_own(tmp_path):
+    """As the plan's few samples are: every sample of the rows under every seed, at one fold."""
+    places = itertools.product(("baseline", "llrd"), range(2), range(3))
+    cells = [
+        cell(name, 0, seed, 0.5 + 0.1 * seed, n_train=50, sample=sample, split=0, rows="confirm", study="few samples")
+        for name, sample, seed in places
+    ]
+    path = write(tmp_path / "few.jsonl", cells)
+    assert len(load_cells(path)) == 12
+    shown = [row[:4] for row in parse(results.report(path))[1:]]
+    assert shown == [["50", name, "6", "0.6000"] for name in ("baseline", "llrd")]
+    with pytest.raises(DataError, match="stands already"):
+        load_cells(write(tmp_path / "twice.jsonl", [*cells, cells[0]]))
+
+
 # ---------------------------------------------------------------------------- numbers that are shown, recomputed
 
 
