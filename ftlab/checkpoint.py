@@ -241,7 +241,7 @@ def _sha256(path: Path) -> str:
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open a folder
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes what it may write alone
     try:
         os.fsync(descriptor)
     finally:

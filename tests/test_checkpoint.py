@@ -1,6 +1,8 @@
 """Checkpoints: whole or not at all, the one before when the newest is damaged, never another run's."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -30,6 +32,20 @@ def test_tied_weights_are_written_and_read(tmp_path):
     save_checkpoint(tmp_path, 1, {"model": named}, {})
     loaded = load_checkpoint(tmp_path)[0]["model"]
     assert {name: value.tolist() for name, value in loaded.items()} == {k: v.tolist() for k, v in named.items()}
+
+
+def test_what_is_flushed_to_the_disk_was_opened_for_writing(tmp_path, monkeypatch):
+    """Windows flushes no file that was opened for reading alone; a folder cannot be opened in another way."""
+    fcntl = pytest.importorskip("fcntl")
+    flushed = []
+
+    def fsync(descriptor):
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        flushed.append((is_file, fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save_checkpoint(tmp_path, 1, tensors(1), {})
+    assert set(flushed) == {(True, True), (False, False)}
 
 
 def test_nothing_there(tmp_path):

@@ -68,8 +68,9 @@ class ResultsPanel(Panel):
         super().__init__(Recipe(), [self.left, self.right, self.fold, self.seed])
 
     def changes(self) -> dict[str, Any]:
-        """Return the fields that recipe B changes, and the seed."""
-        return {**self.shown()[1].cell["changes"], "seed": self.seed.value}
+        """Return the fields in which recipe B, with this seed, is not the plain recipe."""
+        recipe = self.shown()[1].cell["recipe"].but(seed=self.seed.value)
+        return {name: new for name, (_, new) in recipe.diff(self.base).items()}
 
     def shown(self) -> tuple[Shown, Shown]:
         """Return the two cells. Raises DataError for one that the study does not hold, naming those it does."""

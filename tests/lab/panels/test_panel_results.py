@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ftlab.lab.chart import smooth, smoothing_window
 from ftlab.lab.layout import place
 from ftlab.lab.panels import ResultsPanel
 from ftlab.recipe import Recipe
+from ftlab.study import load_cells
 from tests.lab.panels.test_panels import places
 from tests.lab.pictures import problems, texts_of
 from tests.study.test_report import CHANGES, cell, load_frame
@@ -51,6 +53,16 @@ def test_every_control_moves_over_its_whole_range(name):
     assert panel.left.value == "baseline" and panel.right.value == "llrd" and not panel.message
 
 
+def test_the_recipe_is_the_cells_own_where_defaults_have_changed_since():
+    """The first edition's cells keep what differed from its own defaults, with another head."""
+    cells = load_cells(Path(__file__).resolve().parents[3] / "data" / "results" / "techniques.jsonl")
+    panel = ResultsPanel(cells)
+    panel.set(left="baseline", right="llrd", fold=1, seed=2)
+    of_the_cell = cells[(cells["name"] == "llrd") & (cells["fold"] == 1) & (cells["seed"] == 2)].iloc[0]["recipe"]
+    assert panel.recipe == of_the_cell and of_the_cell.head == "auto" != Recipe().head
+    assert eval(panel.code.removeprefix("recipe = "), {"base": Recipe()}) == of_the_cell
+
+
 def test_it_shows_the_cells_that_were_chosen():
     cells = study()
     panel = ResultsPanel(cells)
@@ -81,7 +93,7 @@ def test_losses_looks_and_rates_are_those_of_the_cells():
         assert np.array_equal(shown.schedule.lr, expected.lr[shown.schedule.steps])
     left, right = panel.picture(panel.recipe).charts[2:]
     assert left.y == right.y and left.y.high > max(shown.schedule.lr.max() for shown in sides), "on one scale"
-    assert panel.recipe == Recipe(layer_decay=0.9, seed=0)
+    assert panel.recipe == Recipe(layer_decay=0.9, head="auto"), "a cell of the first edition has its head"
 
 
 def test_an_epoch_is_as_long_as_in_the_study():
