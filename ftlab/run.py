@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,12 +96,13 @@ class Run:
         """
         if self.test_set is None:
             raise DataError("test_set: a loaded run holds no data; train with score_test=True, or score before saving")
-        accelerator, self.targets = Accelerator(), self.test_set.targets
+        accelerator, batches, self.targets = Accelerator(), self.test_set.batches, self.test_set.targets
         with first_token_only(self.model, self.swa_model):
             for name, model in (("test_score", self.model), ("swa_score", self.swa_model)):
                 if model is None or (name == "test_score" and self.best_score is None):
                     continue
-                logits = predict_rows(model, self.test_set.batches, self.test_set.rows, accelerator)
+                # Weights that a bench reads back from the disk are on the CPU.
+                logits = predict_rows(model.to(batches.device), batches, self.test_set.rows, accelerator)
                 setattr(self, name, scores(self.task, logits, self.targets)["score"])
                 self.predictions = predictions_from_logits(self.task, logits)
         return self.test_score if self.swa_model is None else self.swa_score
@@ -112,7 +113,7 @@ class Run:
         Uses the averaged weights if the recipe averages, otherwise the best checkpoint. Raises DataError for anything
         that is not text.
         """
-        single = isinstance(texts, str)
+        single = isinstance(texts, str) or not isinstance(texts, Iterable)
         texts = [texts] if single else list(texts)
         for i, text in enumerate(texts):
             if not isinstance(text, str) or not text.strip():

@@ -64,7 +64,7 @@ def test_predict_takes_one_text_or_many_in_any_order(run):
     assert run.predict([]).shape == (0,)
 
 
-@pytest.mark.parametrize("texts", [[""], ["fine", "  "], [None], [3], ["fine", b"bytes"]])
+@pytest.mark.parametrize("texts", [[""], ["fine", "  "], [None], [3], ["fine", b"bytes"], None, 5, 0.5])
 def test_what_is_not_text_is_refused(run, texts):
     with pytest.raises(ft.DataError, match=r"^texts\[\d\]"):
         run.predict(texts)

@@ -234,7 +234,8 @@ class KeptRun:
 def to_line(name: str, run: Run, dose: str = "") -> str:
     """Write a run of a case as one line of JSON; rates are left out, since the recipe decides them.
 
-    dose: how much of the mistake was made, where that is not what the case says.
+    Targets and predictions that were not kept are null. dose: how much of the mistake was made, where that is not what
+    the case says.
     """
     history = run.history
     kept = ("step", "epoch", "score", "loss", "accuracy", "best")
@@ -287,17 +288,17 @@ def _read_lines(path: str | Path, read: Callable[[dict[str, Any]], KeptRun]) -> 
 def _kept(values: dict[str, Any]) -> KeptRun:
     case = find(values["case"])
     recipe = BASE.but(**values["recipe"], seed=values["seed"])
+    arrays = {k: None if values[k] is None else np.array(values[k]) for k in ("targets", "predictions")}
     return KeptRun(
         case=values["case"],
         seed=values["seed"],
         recipe=recipe,
         status=values["status"],
         history=_history(values, recipe, values["evals"]),
-        targets=np.array(values["targets"]),
-        predictions=np.array(values["predictions"]),
         illness=case.illness,
         complaint=case.complaint,
         dose=values.get("dose", ""),
+        **arrays,
     )
 
 
@@ -330,7 +331,9 @@ def _history(values: dict[str, Any], recipe: Recipe, evals: list[dict[str, Any]]
 
 
 def _rounded(values: Any) -> Any:
-    """Keep six significant digits of a number or an array, as plain Python values."""
+    """Keep six significant digits of a number or an array, as plain Python values; None stays None."""
+    if values is None:
+        return None
     if np.ndim(values) == 0:
         return float(f"{values:.6g}")
     return [value if isinstance(value, int) else float(f"{value:.6g}") for value in np.asarray(values).tolist()]

@@ -87,12 +87,15 @@ class Data:
             what = f"target mean {self.targets.mean():.2f}, sd {self.targets.std():.2f}"
         else:
             what = f"{len(self.labels)} classes ({listed(self.labels)})"
-        block = "" if self.block is None else f", block {self.block}"
         how = "one split" if self.num_folds == 1 else f"{self.num_folds} folds"
         return (
-            f"Data({self.name!r}{block}: {len(self):,} texts, {self.task}, {what}; {how}, "
+            f"Data({self.name!r}{self._block_name}: {len(self):,} texts, {self.task}, {what}; {how}, "
             f"seed {self.seed}; duplicates: {self.num_duplicates})"
         )
+
+    @property
+    def _block_name(self) -> str:
+        return "" if self.block is None else f", block {self.block}"
 
     def split(self, fold: int) -> Split:
         """Return the rows of a fold's train, validation and test set.
@@ -121,7 +124,8 @@ class Data:
         """
         fewest = min(len(dataclasses.replace(self, sample=None).split(fold).train) for fold in range(self.num_folds))
         if not is_int(n) or not 1 <= n <= fewest:
-            raise DataError(f"n: {n!r} is out of range; {self.name} has 1 to {fewest} training rows in every fold")
+            name = f"{self.name}{self._block_name}"
+            raise DataError(f"n: {n!r} is out of range; {name} has 1 to {fewest} training rows in every fold")
         if not is_int(seed) or seed < 0:
             raise DataError(f"seed: {seed!r} is out of range; give a whole number, 0 or more")
         digest = hashlib.sha256(f"{self.fingerprint} {n} {seed}".encode()).hexdigest()
@@ -151,10 +155,15 @@ class Data:
             groups = text_groups(self.texts)
             folds = assign_folds(self.name, self.targets, self.labels, groups, self.num_folds, seed)
         fingerprint = _fingerprint(self.texts, self.targets, self.task, self.labels, folds)
-        again = self._with(folds=folds, seed=seed, fingerprint=fingerprint, sample=None, closed_test=False)
+        return self._sampled(
+            self._with(folds=folds, seed=seed, fingerprint=fingerprint, sample=None, closed_test=False)
+        )
+
+    def _sampled(self, other: Data) -> Data:
+        """Draw a sample of this size and seed from other data, with a closed test set if this one is closed."""
         if self.sample is None:
-            return again
-        return again.play(*self.sample) if self.closed_test else again.few_samples(*self.sample)
+            return other
+        return other.play(*self.sample) if self.closed_test else other.few_samples(*self.sample)
 
     def blocks(
         self, k: int, n: int | Sequence[int], *, sizes: tuple[int, int, int] | None = None, seed: int = 0
@@ -163,12 +172,16 @@ class Data:
 
         Runs on different blocks are independent, which runs on different folds are not: two folds' training sets
         overlap. Rows are drawn by `ftlab.data.folds.deal`; of a repeated text only the first row can be in a block.
+        A sample of the training rows is drawn again in every block, of the same size and seed; a closed test set stays
+        closed.
 
         n: rows of a block, or k numbers of rows. sizes: the numbers of training, validation and test rows, with sum
-        n, for one fixed split a block, `split(0)`; without it a block has num_folds folds, as all other data. seed:
-        draws the blocks and deals out each. A block's `block` is its number; its row i is row i of its `frame`.
+        n, for one fixed split a block, `split(0)`; without it a block has num_folds folds, as all other data, so data
+        of one fixed split need it. seed: draws the blocks and deals out each. A block's `block` is its number; its row
+        i is row i of its `frame`.
 
-        Raises DataError if k, n, sizes or seed is out of range, or if there are fewer than k n different texts.
+        Raises DataError if k, n, sizes or seed is out of range, if there are fewer than k n different texts, or if a
+        block has fewer training rows than the sample.
         """
         _check_seed(seed)
         if not is_int(k) or k < 1:
@@ -176,6 +189,11 @@ class Data:
         rows = [n] * k if is_int(n) else list(n) if isinstance(n, Sequence) and not isinstance(n, str) else []
         if len(rows) != k or not all(is_int(size) and size >= 1 for size in rows):
             raise DataError(f"n: {n!r} is out of range; give the rows of a block, 1 or more, or {k} such numbers")
+        if sizes is None and self.num_folds == 1:
+            raise DataError(
+                f"sizes: None stands for folds, and {self.name} has one fixed split; give the numbers of training, "
+                f"validation and test rows of a block, with the sum n = {n!r}"
+            )
         if sizes is not None:
             whole = (
                 isinstance(sizes, Sequence) and len(sizes) == 3 and all(is_int(size) and size >= 1 for size in sizes)
@@ -193,7 +211,7 @@ class Data:
                 f"{len(first)}; ask for fewer or smaller blocks"
             )
         block_of = deal(self.targets[first], [*rows, left], seed)
-        return [self._block(i, first[block_of == i], sizes, seed) for i in range(k)]
+        return [self._sampled(self._block(i, first[block_of == i], sizes, seed)) for i in range(k)]
 
     def _block(self, i: int, rows: np.ndarray, sizes: tuple[int, int, int] | None, seed: int) -> Data:
         texts, targets = [self.texts[row] for row in rows], self.targets[rows]

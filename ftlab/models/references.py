@@ -50,10 +50,11 @@ def references(
     """Fit the reference models on a fold's training set; one row a model, scores on its validation and test set.
 
     Index: "mean" (the training mean, or the most frequent class), "surface" (ridge, or logistic regression, on ten
-    counts such as letters a word), "tfidf" (the same on TF-IDF weights of characters in groups of two to four),
-    "frozen" (the same on `frozen_states` of `model`). Columns: `validation` and `test` in the unit of `ftlab.Run`'s
-    scores (root mean squared error, or macro F1), `seconds`. Nothing is chosen on validation or test. score_test: False
-    leaves the test set closed, its column NaN. The hidden states are kept for the next call with the same texts.
+    counts such as letters a word), "tfidf" (the same on TF-IDF weights of characters in groups of two to four that
+    stand in two training texts or more; where there are none, the prediction of "mean"), "frozen" (the same on
+    `frozen_states` of `model`). Columns: `validation` and `test` in the unit of `ftlab.Run`'s scores (root mean squared
+    error, or macro F1), `seconds`. Nothing is chosen on validation or test. score_test: False leaves the test set
+    closed, its column NaN. The hidden states are kept for the next call with the same texts.
 
     Raises DataError for a fold that is not there, ModelError as `load_model` does and for a model without hidden
     states.
@@ -72,7 +73,10 @@ def references(
 
     def characters() -> np.ndarray:
         weights = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), min_df=2, sublinear_tf=True)
-        weights.fit(texts[train])
+        try:
+            weights.fit(texts[train])
+        except ValueError:  # no group of characters stands in two training texts
+            return constant()
         return weights.transform(texts)
 
     def frozen() -> np.ndarray:

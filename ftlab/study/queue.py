@@ -18,7 +18,7 @@ import math
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ftlab.checks import is_int, whole
 from ftlab.data import Data
 from ftlab.errors import FtlabError, RecipeError
 from ftlab.recipe import Recipe
@@ -39,6 +40,9 @@ from ftlab.study.cells import read_records, write_lines
 from ftlab.study.storage import open_storage
 from ftlab.study.train import Cell, run_cell
 from ftlab.trainer import conditions
+
+MOST = 10_000
+"""Folds or seeds that one number may stand for."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class Study:
         if not recipes:
             raise RecipeError("recipes is empty; a study needs at least one")
         if isinstance(recipes, Mapping):
-            recipes = _product(recipes, data, _numbers("folds", folds), _numbers("seeds", seeds), n_train)
+            folds, seeds = whole_numbers("folds", folds, count=True), whole_numbers("seeds", seeds, count=True)
+            recipes = _product(recipes, data, folds, seeds, whole_numbers("n_train", n_train, 1, optional=True))
         self.data, self.name, self.test_looks = data, name, test_looks
         self.out = None if out is None else Path(out)
         self.cells: dict[str, Cell] = {cell.key(cell.data(data)): cell for cell in recipes}
@@ -323,8 +328,14 @@ def _product(
     return [Cell(label, recipe.but(seed=seed), fold, n) for n, seed, fold, (label, recipe) in every]
 
 
-def _numbers(name: str, given: int | Sequence[int]) -> list[int]:
-    numbers = list(range(given)) if isinstance(given, int) else list(given)
+def whole_numbers(name: str, given: Any, low: int = 0, *, count: bool = False, optional: bool = False) -> list[Any]:
+    """Return a list of different whole numbers, `low` or more; None may be one of them where `optional`.
+
+    count: a number n stands for 0 to n - 1. Raises RecipeError, which names it, for anything else.
+    """
+    values = range(whole(name, given, 1, MOST)) if count and is_int(given) else given
+    numbers = [whole(name, each, low, optional=optional) for each in values] if isinstance(values, Iterable) else []
     if not numbers or len(set(numbers)) < len(numbers):
-        raise RecipeError(f"{name}: {given!r} names none, or one twice; give a number of 1 or more, or a list")
+        how = "a whole number, 1 or more, or a list" if count else "a list"
+        raise RecipeError(f"{name}: {given!r} names none, or one twice; give {how}")
     return numbers

@@ -26,7 +26,7 @@ from ftlab.errors import RecipeError
 from ftlab.evaluate import METRICS
 from ftlab.history import HIGHER_IS_BETTER, History
 from ftlab.recipe import Recipe
-from ftlab.study.queue import quiet_optuna
+from ftlab.study.queue import quiet_optuna, whole_numbers
 from ftlab.study.storage import Storage, open_storage
 from ftlab.trainer import conditions, fit
 
@@ -64,8 +64,8 @@ def find_recipe(
     median of earlier runs at the same step. The tree-structured Parzen estimator (TPE) begins with ten random trials.
     seed: one worker alone proposes the same values every time; several never repeat one another's draws.
 
-    Raises RecipeError for an unknown field, a value that the field refuses, or the name of a search whose scores do not
-    compare with these; DataError for a fold that is not there.
+    Raises RecipeError for an unknown field, a value that the field refuses, folds that name none, or the name of a
+    search whose scores do not compare with these; DataError for a fold that is not there.
     """
     say = report or (lambda line: None)
     study, database = open_search(
@@ -136,6 +136,7 @@ def open_search(
     for field, values in space.items():
         for value in _corners(field, values):
             base.but(**{field: value})
+    folds = whole_numbers("folds", folds)
     for fold in folds:
         data.split(fold)
     database = open_storage(storage)
@@ -151,7 +152,7 @@ def open_search(
             pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
         )
     fixed = {f"recipe.{field}": value for field, value in base.to_dict().items() if field not in space}
-    _same_search(study, {"data": data.fingerprint, "folds": list(folds), **conditions(), **fixed})
+    _same_search(study, {"data": data.fingerprint, "folds": folds, **conditions(), **fixed})
     return study, database
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -108,6 +109,16 @@ def test_a_case_can_be_started_and_kept(name, monkeypatch, tmp_path):
     assert np.array_equal(kept.history.lr, run.history.lr)
     assert np.allclose(kept.predictions, run.predictions, rtol=1e-5)
     assert diagnose(kept).names == diagnose(run).names
+
+
+def test_a_record_without_predictions_comes_back_without_them(tmp_path):
+    kept = dataclasses.replace(clinic.load(RECORDS)[0], targets=None, predictions=None)
+    path = tmp_path / "records.jsonl"
+    path.write_text(clinic.to_line(kept.case, kept) + "\n", encoding="utf-8")
+    assert json.loads(path.read_text(encoding="utf-8"))["targets"] is None
+    [back] = clinic.load(path)
+    assert back.targets is back.predictions is None
+    assert diagnose(back).names == diagnose(kept).names
 
 
 def test_the_kept_records_fit_their_cases():

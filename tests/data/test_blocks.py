@@ -144,6 +144,24 @@ def test_blocks_may_differ_in_size_and_depend_on_the_seed(passages):
     assert passages.blocks(2, (240, 480), seed=1)[0].texts != tune.texts
 
 
+def test_the_blocks_of_a_sample_are_samples_and_a_closed_test_set_stays_closed(passages):
+    for block in passages.play(50, 3).blocks(2, 200):
+        assert block.closed_test and block.sample == (50, 3)
+        assert [len(rows) for rows in block.split(0)] == [50, 40, 40]
+    whole, few = passages.blocks(2, 200)[1], passages.few_samples(50, 3).blocks(2, 200)[1]
+    assert not few.closed_test and few.texts == whole.texts
+    assert few.fingerprint == whole.few_samples(50, 3).fingerprint != whole.fingerprint
+    with pytest.raises(DataError, match="n: 50 is out of range; passages, block 0 has 1 to 24 training rows"):
+        passages.play(50).blocks(2, 40)
+
+
+def test_the_blocks_of_a_fixed_split_need_sizes(passages):
+    [block, _] = passages.blocks(2, 100, sizes=(60, 20, 20))
+    with pytest.raises(DataError, match="sizes: None .* one fixed split.*; give the numbers of training"):
+        block.blocks(2, 40)
+    assert [len(rows) for rows in block.blocks(2, 40, sizes=(20, 10, 10))[1].split(0)] == [20, 10, 10]
+
+
 def test_the_plan_of_the_main_study_fits():
     """Ten blocks of 760 rows of 10,605, and one to tune on."""
     n = 10_605

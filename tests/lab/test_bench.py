@@ -17,6 +17,8 @@ import torch
 from nbclient import NotebookClient
 
 import ftlab as ft
+from ftlab import run as run_module
+from ftlab import trainer
 from ftlab.errors import RecipeError
 from ftlab.lab.bench.bench import SPREAD, Bench
 from ftlab.lab.bench.pace import Pace
@@ -158,8 +160,16 @@ def test_sizes_fit_the_data(data):
 
 def test_without_data_nothing_trains():
     bench = LLRDPanel(ft.Recipe(), 27)
-    with pytest.raises(RecipeError, match="data=data"):
-        bench.train()
+    for train in (bench.train, bench.more_seeds):
+        with pytest.raises(RecipeError, match="data=data"):
+            train()
+
+
+def test_a_bench_without_data_stops_what_another_one_trains():
+    bench = LLRDPanel()
+    bench.stop()
+    assert TURN.stop.is_set()
+    bench.wait()
 
 
 # -------------------------------------------------------------------------------------------------------- the table
@@ -286,6 +296,24 @@ def test_the_test_set_opens_once_with_a_sentence(data):
     assert "best of 2 flatters" in bench._message.value and "Test:" in bench._difference.value
 
 
+def test_weights_from_the_disk_are_scored_on_the_device_of_the_batches(data, monkeypatch):
+    """On a GPU they are read back to the CPU; "meta" stands for the GPU here, and its tensors hold no numbers."""
+    bench, devices = LLRDPanel(ft.Recipe(swa_start=1), data=data), []
+    bench.train()
+    bench.train()
+    run = bench.runs[0]
+    assert not run._weights, "released"
+
+    def predict_rows(model, batches, rows, accelerator):
+        devices.append({each.device.type for each in model.parameters()})
+        return np.zeros((len(rows), 1))
+
+    monkeypatch.setattr(run_module, "predict_rows", predict_rows)
+    monkeypatch.setattr(run.test_set.batches, "device", "meta")
+    assert bench.open_test("baseline") == run.swa_score
+    assert devices == [{"meta"}, {"meta"}], "of the best checkpoint and of the average"
+
+
 def test_three_more_seeds(data):
     bench = LLRDPanel(ft.Recipe(), data=data)
     bench.train()
@@ -364,6 +392,32 @@ def test_how_far_a_run_has_moved_each_layer(data):
     assert moved["head"] == pytest.approx(float(change["classifier.weight"]), rel=0.2)
     names, values = bench.extra(bench.recipe).charts[1].y.names, bench.extra(bench.recipe).charts[1].bars
     assert {names[bar.row]: bar.value / 100 for bar in values} == pytest.approx(moved)
+
+
+class OnAnotherDevice(torch.Tensor):
+    """A tensor that meets those of the CPU only after `cpu()`, as one on a GPU does."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if any(isinstance(each, torch.Tensor) and not isinstance(each, cls) for each in args):
+            raise RuntimeError("Expected all tensors to be on the same device")
+        result = super().__torch_function__(function, types, args, kwargs or {})
+        return result.as_subclass(torch.Tensor) if function is torch.Tensor.cpu else result
+
+
+@pytest.mark.parametrize("where", ["start", "run"])
+def test_how_far_a_run_has_moved_is_measured_across_devices(data, monkeypatch, where):
+    """On a GPU `prepare` makes the weights of the start there, and those of an earlier run come back to the CPU."""
+    bench = LLRDPanel(ft.Recipe(), data=data)
+    bench.train()
+    [row] = bench.rows
+    expected = bench.measure(row)
+    job = prepare(row.recipe, row.data)
+    model = job.bare_model if where == "start" else row.run.model
+    found = [(name, weights.detach().as_subclass(OnAnotherDevice)) for name, weights in model.named_parameters()]
+    monkeypatch.setattr(trainer, "prepare", lambda *arguments: job)
+    monkeypatch.setattr(model, "named_parameters", lambda: iter(found))
+    assert bench.measure(row) == expected and expected["head"] > 0
 
 
 # ------------------------------------------------------------------------------------------------- one at a time, Stop

@@ -85,6 +85,13 @@ def test_the_most_frequent_class_stands_in_for_the_mean(tiny, classes):
     assert table.loc["tfidf"].between(0, 1).iloc[:2].all()
 
 
+def test_without_a_group_of_characters_in_two_training_texts_tfidf_predicts_the_mean(tiny, passages, classes):
+    short = pd.DataFrame({"text": ["ab", "cd", "ef", "gh", "ij"], "target": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    for data in (passages.few_samples(1), classes.few_samples(1), ft.load_data(short, num_folds=3)):
+        scores = ft.references(data)[["validation", "test"]]
+        assert scores.loc["tfidf"].equals(scores.loc["mean"]) and scores.notna().all(axis=None), data
+
+
 def test_surface_features_by_hand():
     text = "The cat sat. It had 2 remarkable whiskers!"
     words = ["The", "cat", "sat", "It", "had", "remarkable", "whiskers"]

@@ -13,6 +13,7 @@ import weakref
 from collections import Counter
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState
 
@@ -427,10 +428,19 @@ def test_an_interrupt_at_any_call_of_the_database_leaves_no_cell_running_and_los
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"folds": 0}, "folds: 0 names none"),
+        ({"folds": 0}, "folds: 0 is out of range; allowed: 1 to 10000"),
         ({"folds": [1, 1]}, "folds: .* or one twice"),
         ({"folds": 9}, "fold is 5"),
+        ({"folds": None}, "folds: None names none"),
+        ({"folds": True}, "folds: True names none"),
+        ({"folds": [0.5]}, "folds: 0.5 is not a whole number"),
         ({"seeds": []}, "seeds: .* names none"),
+        ({"seeds": 3.0}, "seeds: 3.0 names none"),
+        ({"seeds": 10**12}, "seeds: 1000000000000 is out of range"),
+        ({"n_train": []}, r"n_train: \[\] names none"),
+        ({"n_train": 50}, "n_train: 50 names none"),
+        ({"n_train": [50, 50]}, "n_train: .* or one twice"),
+        ({"n_train": [0]}, "n_train: 0 is out of range"),
         ({"n_train": [10_000]}, "n: 10000 is out of range"),
         ({"storage": "nosuch://x"}, "storage: cannot open 'nosuch://x'"),
         ({"storage": "sqlite:////nosuch/folder/s.db"}, "storage: cannot open .* check the path"),
@@ -441,6 +451,11 @@ def test_bad_arguments(data, tmp_path, changes, words):
         make(data, tmp_path, **changes)
     with pytest.raises(ft.RecipeError, match="recipes is empty"):
         Study({}, data)
+
+
+def test_numpys_whole_numbers_count_as_pythons(data, tmp_path):
+    counted = make(data, tmp_path, folds=np.int64(2), seeds=np.arange(2), n_train=np.array([16, 32]))
+    assert list(counted.cells) == list(make(data, tmp_path, n_train=[16, 32]).cells)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import ftlab as ft
@@ -90,6 +91,16 @@ def test_a_trial_that_is_cut_short_has_no_score(data, tmp_path, monkeypatch):
         searched(data, tmp_path, 2)
     monkeypatch.setattr(search, "fit", lambda *a, **k: SimpleNamespace(status="completed", best_score=2.0))
     assert [t["score"] for t in searched(data, tmp_path, 3).trials] == [None, None, 2.0]
+
+
+@pytest.mark.parametrize("folds", [[], (), 0, None, [0, 0], [0.5]])
+def test_folds_that_name_none_are_refused(data, tmp_path, folds):
+    with pytest.raises(ft.RecipeError, match="^folds: "):
+        searched(data, tmp_path, 1, folds=folds)
+
+
+def test_folds_may_be_numpys_numbers(data, quick, tmp_path):
+    assert len(searched(data, tmp_path, 1, folds=np.arange(2)).trials) == 1
 
 
 @pytest.mark.parametrize(

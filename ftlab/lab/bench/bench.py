@@ -150,7 +150,8 @@ class Bench(Panel):
     def stop(self) -> None:
         """End the run in progress after its next update and keep what it has done, here or in another bench."""
         TURN.stop.set()
-        self._refresh()
+        if self.data is not None:
+            self._refresh()
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait for the end of what the bench does in a thread of its own."""
@@ -170,6 +171,7 @@ class Bench(Panel):
 
         The first pair is the two runs' own. Weights are not kept.
         """
+        self._need_data()
         pair = self._pair()
         with self._waited_for(self._progress) as stop:
             self._more_seeds(*pair, seeds, stop)

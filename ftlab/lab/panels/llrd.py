@@ -152,6 +152,6 @@ class LLRDPanel(Bench):
         places, first = layer_map(start).place, dict(start.named_parameters())
         sums = {place: np.zeros(2) for place in row.history.layers}
         for name, weights in row.run.model.named_parameters():
-            moved = (weights.detach() - first[name].detach()).square().sum().item()
-            sums[places[name]] += (moved, first[name].detach().square().sum().item())
+            before, after = first[name].detach().cpu(), weights.detach().cpu()  # on a GPU they may be apart
+            sums[places[name]] += ((after - before).square().sum().item(), before.square().sum().item())
         return {place: float(np.sqrt(moved / size)) for place, (moved, size) in sums.items() if size}
