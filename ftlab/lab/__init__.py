@@ -11,7 +11,7 @@ import lazy_loader
 from ftlab import hooks
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["chart", "check", "exercises", "figure", "live", "panels", "plots", "still", "svg"]
+    __name__, submodules=["bench", "chart", "check", "exercises", "figure", "live", "panels", "plots", "still", "svg"]
 )
 
 

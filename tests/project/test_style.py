@@ -226,6 +226,22 @@ def test_import_stays_light(case) -> None:
             assert not loaded, f"import ftlab{name} also imports {sorted(loaded)}"
 
 
+def test_the_modules_of_public_packages_are_reached_by_their_names() -> None:
+    """`ft.bridges.hf_trainer` without another import; in a process of its own, where no test has imported it before."""
+    program = """
+import pkgutil
+import ftlab as ft
+
+packages = [getattr(ft, name) for name in ft.__all__ if hasattr(getattr(ft, name), "__path__")]
+for package in packages:
+    for module in pkgutil.iter_modules(package.__path__ if package.__name__.count(".") == 1 else []):
+        getattr(package, module.name)
+assert len(packages) >= 8
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 def test_modules_and_public_names_have_docstrings() -> None:
     bare = []
     for path in SOURCES:
