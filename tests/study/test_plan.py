@@ -280,6 +280,11 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     assert said in text
     assert f"on these it has {scores['head_start'].mean():.3f}, behind the plain baseline, within noise" in text
     few = load_cells(RESULTS / "passages_200_plan.jsonl")
+    beside = confirmation(few, references[references["study"] == "passages 200"]).xs("baseline", level="than")
+    assert beside["verdict"].str.startswith("within noise").all() and len(beside) == 4
+    least, most = beside["difference"].min(), beside["difference"].max()
+    assert f"with 200 texts the four trained so far lie between {least:+.3f} and {most:+.3f}, within noise that" in text
+    assert f"that hides up to {beside['sees'].max():.3f}. Of the plan's" in text
     few = few[few["name"] == "baseline"].set_index(["split", "fold"])["score"]
     probe = references[references["study"] == "passages 200"].set_index(["split", "fold"])["frozen"]
     found = paired_t(few - probe, overlap=96 / 200)

@@ -644,7 +644,7 @@ def test_every_row_shown_is_recomputed_from_the_committed_cells():
     if few.exists():  # its column of failed runs depends on what guessing scores
         known += parse(results.few_sample_table(few, guessing=guessing_score())[1])
     references = load_references(COMMITTED.with_name("references.jsonl"))
-    for study, file in (("snippets", "snippets"), ("passages", "passages_plan")):
+    for study, file in (("snippets", "snippets"), ("passages", "passages_plan"), ("passages 200", "passages_200_plan")):
         cells = load_cells(COMMITTED.with_name(f"{file}.jsonl"))
         known += parse(confirmation_text(confirmation(cells, references[references["study"] == study])))
     wrong = [f"{where}: {' | '.join(row)}" for where, row in shown if row not in known]
