@@ -78,12 +78,12 @@ def two_classes(losses, score):
 NEUTRAL, AVERAGING = Recipe(epochs=3), Recipe(epochs=3, swa_start=1)
 HIGH = Recipe(epochs=3, lr=1e-3)
 RIGHT = {
-    "04.a": (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.26)),
+    "04.a": (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=5), 0.26)),
     "05.a": ended(AVERAGING, 0.2, 0.23),
     "01.1": 56,
     "01.2": lambda lengths: 1 - lengths.mean() / lengths.max(),
     "01.3": Recipe(lr=5e-5, schedule="cosine", epochs=5),
-    "02.a": (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.27)),
+    "02.a": (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.8), 0.27)),
     "02.1": Recipe(group_lrs=(0, 0, 2e-4)),
     "02.2": lambda groups: [
         {
@@ -135,8 +135,9 @@ RIGHT = {
 }
 WRONG = {
     "04.a": [
-        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.24)),
-        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6, lr=1e-3), 0.3)),
+        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=6), 0.3)),
+        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=5), 0.24)),
+        (ended(NEUTRAL, 0.2), ended(NEUTRAL.but(reinit_layers=5, lr=1e-3), 0.3)),
         (ended(NEUTRAL, 0.2), ended(NEUTRAL, 0.3)),
         (ended(NEUTRAL.but(reinit_layers=1), 0.2), ended(NEUTRAL.but(reinit_layers=2), 0.3)),
         (ended(NEUTRAL, 0.2), make_run(NEUTRAL.but(reinit_layers=2), steps_per_epoch=4)),
@@ -155,12 +156,13 @@ WRONG = {
         Recipe(epochs=5, schedule="cosine"),
     ],
     "02.a": [
-        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.25)),
-        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.1, lr=1e-6), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.7), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.8), 0.25)),
+        (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, layer_decay=0.8, lr=1e-6), 0.3)),
         (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3), 0.3)),
         (ended(Recipe(epochs=3), 0.2), ended(Recipe(epochs=3, group_lrs=(1e-4, 1e-4)), 0.3)),
-        (ended(Recipe(epochs=3, layer_decay=0.9), 0.2), ended(Recipe(epochs=3, layer_decay=0.1), 0.3)),
-        (ended(Recipe(epochs=3), 0.2), make_run(Recipe(epochs=3, layer_decay=0.1), steps_per_epoch=4)),
+        (ended(Recipe(epochs=3, layer_decay=0.9), 0.2), ended(Recipe(epochs=3, layer_decay=0.8), 0.3)),
+        (ended(Recipe(epochs=3), 0.2), make_run(Recipe(epochs=3, layer_decay=0.8), steps_per_epoch=4)),
     ],
     "02.1": [
         Recipe(),

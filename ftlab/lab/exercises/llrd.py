@@ -12,13 +12,14 @@ from ftlab.lab.exercises.base import exercise, function, run
 from ftlab.recipe import Recipe
 from ftlab.schedules import convention_rates, preview
 
-HARM = 0.06
-"""By how much a run must be worse in 02.a: about twice what another seed changes with 100 passages."""
+HARM, MILD = 0.06, 0.2
+"""What 02.a asks for: how much worse, about twice what another seed changes with 100 passages; and the least share of
+the top layer's rate that the embeddings keep."""
 
 
 @exercise("02.a")
 def _harmful_decay(answer: Any) -> tuple[bool, str]:
-    """Two runs, the second the same but for its layer-wise learning rates and clearly worse."""
+    """Two runs, the second the same but for its mild layer-wise learning rates and clearly worse."""
     if not isinstance(answer, (tuple, list)) or len(answer) != 2:
         raise ExerciseError(f"02.a: wants two runs, (one_rate, harmed), got {type(answer).__name__}")
     one_rate, harmed = (run("02.a", each) for each in answer)
@@ -28,13 +29,15 @@ def _harmful_decay(answer: Any) -> tuple[bool, str]:
     rates = harmed.history.lr.max(axis=0)
     if one_rate.recipe.layer_decay != 1 or one_rate.recipe.group_lrs or rates[0] == rates[-2]:
         return False, "The first run is to have one learning rate for all layers, the second one by layer."
+    share, steps = rates[0] / rates[-2] if rates[-2] else 0.0, harmed.history.total_steps
+    if share < MILD:
+        return False, f"The embeddings have {share:.2g} of the top layer's rate; leave them {MILD:g} of it or more."
     sign = -1 if one_rate.history.higher_is_better else 1
     first, second = (each.history.best["score"] for each in (one_rate, harmed))
     words = f"Best validation score {first:.3f} with one rate, {second:.3f} by layer"
     if sign * (second - first) < HARM:
-        return False, f"{words}; it was to be worse by {HARM:g} or more. How far can a layer go at a thousandth of lr?"
-    share = rates[0] / rates[-2] if rates[-2] else 0.0
-    return True, f"{words}: with {share:.2g} of the top layer's rate the embeddings can hardly learn the new task."
+        return False, f"{words}; it was to be worse by {HARM:g} or more. Does a long run suffer, or a short one?"
+    return True, f"{words}: with {share:.2g} of the top layer's rate the embeddings do not get far in {steps} steps."
 
 
 @exercise("02.1")

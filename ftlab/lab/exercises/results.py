@@ -67,4 +67,4 @@ def _corrected_interval(answer: Any) -> tuple[bool, str]:
                 f"For {n} differences, {test} rows to test and {train} to train it gives {low:+.4f} to {high:+.4f}; "
                 f"expected {right.low:+.4f} to {right.high:+.4f}. The variance is multiplied by 1 / n + test / train."
             )
-    return True, "Four random sets agree; without a test row in common it is the ordinary interval."
+    return True, "Four random sets agree; with `test=0` it is the ordinary interval."

@@ -23,7 +23,7 @@ def _averaging_harms(answer: Any) -> tuple[bool, str]:
     harm = sign * (last["swa_score"] - last["score"])
     words = f"At the end the live weights have {last['score']:.3f}, the averaged ones {last['swa_score']:.3f}"
     if harm < 0.02:
-        return False, f"{words}; they were to be worse by 0.02 or more. What does a mean hold that starts too early?"
+        return False, f"{words}; they were to be worse by 0.02 or more. What does a short run's early mean hold?"
     return True, f"{words}: the mean still holds weights that were on their way down."
 
 

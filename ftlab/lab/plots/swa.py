@@ -117,20 +117,25 @@ def plot_averaging(history: History) -> Picture:
 
 
 def plot_drift(apart: Sequence[float], step: float) -> Picture:
-    """Draw how far the live weights are from their running mean after 1, 2, ... snapshots, between three walks.
+    """Draw how far the live weights are from their running mean after 1, 2, ... snapshots, between four walks.
 
     apart (k,): measured distances. step: length of a step s of the walk. With equal steps in one direction the distance
-    is s (k - 1) / 2; with independent steps it is s sqrt((k - 1)(2 k - 1) / 6 k), in root mean square; on a circle the
-    mean tends to the centre, and the distance stays at the radius, drawn here through the first fifth of the walk.
+    is s (k - 1) / 2; with independent steps it is s sqrt((k - 1)(2 k - 1) / 6 k), in root mean square; with Adam's
+    momentum neighbouring steps are alike, those i apart by 0.9^i if the gradients are noise; on a circle the mean tends
+    to the centre, and the distance stays at the radius, drawn here through the first fifth of the walk.
     """
     apart = np.asarray(apart, dtype=np.float64)
     k = np.arange(1, len(apart) + 1, dtype=np.float64)
+    share = [np.arange(1, n) / n for n in range(1, len(apart) + 1)]  # of each step in the distance
+    alike = 0.9 ** np.abs(np.subtract.outer(k, k))
+    smoothed = [np.sqrt(own @ alike[: len(own), : len(own)] @ own) for own in share]
     walks = {
         "straight on": step * (k - 1) / 2,
+        "noise, with momentum": step * np.array(smoothed),
         "at random": step * np.sqrt((k - 1) * (2 * k - 1) / (6 * k)),
         "in a circle": np.full(len(k), apart[: max(2, len(k) // 5)].max()),
     }
-    styles = [(INK, "7 2.5"), (GREY, ""), (ORANGE, "2 2.5")]
+    styles = [(INK, "7 2.5"), (ORANGE, "9 3 2 3"), (GREY, ""), (ORANGE, "2 2.5")]
     lines = [Line(n, k, v, *style, width=1.4) for style, (n, v) in zip(styles, walks.items(), strict=True)]
     lines.append(Line("measured", k, apart, BLUE, "", 2.4, marker="dot"))
     sentence = (

@@ -71,12 +71,20 @@ def test_live_and_averaged_scores_and_their_distance_are_those_of_the_history():
     assert scores.title == "Validation RMSE" and picture.png() and problems(place(picture.sheet)) == []
 
 
-@pytest.mark.parametrize("kind", ["straight on", "at random", "in a circle"])
-def test_the_three_walks_are_those_of_walks_made_step_by_step(kind):
+@pytest.mark.parametrize("kind", ["straight on", "noise, with momentum", "at random", "in a circle"])
+def test_the_four_walks_are_those_of_walks_made_step_by_step(kind):
     """The lines beside a measured distance, against walks whose means are taken directly."""
     rng, k, s, walks = np.random.default_rng(0), 30, 0.3, 4000
     if kind == "straight on":
         steps = np.tile([s, 0.0], (1, k - 1, 1))
+    elif kind == "noise, with momentum":
+        noise, steps = rng.normal(size=(200 + k, walks, 2)), []
+        average = np.zeros((walks, 2))
+        for gradient in noise:
+            average = 0.9 * average + 0.1 * gradient
+            steps.append(average)
+        steps = np.stack(steps[-(k - 1) :], axis=1)  # once the average has settled
+        steps *= s / np.sqrt(np.square(steps).sum(axis=2).mean())
     else:
         angles = rng.uniform(0, 2 * np.pi, (walks, k - 1))
         steps = s * np.stack([np.cos(angles), np.sin(angles)], axis=2)
