@@ -30,9 +30,6 @@ from ftlab.errors import FtlabError, RecipeError
 from ftlab.recipe import ABOUT, PAPER, Recipe
 from ftlab.schedules import preview
 
-MOST = 10_000
-"""What a single number of folds or seeds may be; a mistyped one must not fill the memory."""
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted, 141 pipe closed."""
@@ -269,10 +266,10 @@ def _whole(option: str, text: str) -> int:
 
 def _counts(option: str, texts: list[str]) -> list[int]:
     """Read one number as 0, 1, ... below it, and several as themselves: "5", or "0 2 4"."""
+    from ftlab.study.queue import whole_numbers
+
     numbers = [_whole(option, text) for text in texts]
-    if min(numbers) < 0 or numbers == [0] or max(numbers) > 2**31 - 1 or (len(numbers) == 1 and numbers[0] > MOST):
-        raise RecipeError(f"{option}: {' '.join(texts)} is out of range; give 1 or more, or a list such as 0 2 4")
-    return list(range(numbers[0])) if len(numbers) == 1 else numbers
+    return whole_numbers(option, numbers[0] if len(numbers) == 1 else numbers, count=True)
 
 
 def _named_recipes(names: list[str], base: Recipe) -> dict[str, Recipe]:

@@ -239,9 +239,10 @@ def _sha256(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
+    is_folder = path.is_dir()
+    if os.name == "nt" and is_folder:
         return  # Windows cannot open a folder
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes what it may write alone
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows flushes only what it may write
     try:
         os.fsync(descriptor)
     finally:

@@ -47,8 +47,8 @@ class Run:
     the gradient was no longer a finite number). best_score: the best score on the validation set, the one that was
     selected on, so it flatters. test_score: score of that best checkpoint on the test set, measured once.
     swa_score: score of the averaged weights on the test set. A score that was not measured is None.
-    targets, predictions: of the test set, by the model that `predict` uses. test_set: what `score_test` needs, in
-    memory only.
+    targets, predictions: of the test set, by the model that `predict` uses. data_fingerprint: of the data, its folds
+    and its sample (None: a run saved before it was kept). test_set: what `score_test` needs, in memory only.
     """
 
     recipe: Recipe
@@ -68,6 +68,7 @@ class Run:
     targets: np.ndarray | None = field(default=None, repr=False)
     predictions: np.ndarray | None = field(default=None, repr=False)
     seconds: float = 0.0
+    data_fingerprint: str | None = None
     test_set: TestSet | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -165,7 +166,7 @@ class Run:
             self.tokenizer.save_pretrained(partial / "model")
             (partial / "recipe.json").write_text(self.recipe.to_json(), encoding="utf-8")
             self.history.to_json(partial / "history.json")
-            summary = {name: getattr(self, name) for name in _SUMMARY}
+            summary = {name: getattr(self, name) for name in (*_SUMMARY, "data_fingerprint")}
             for name in ("targets", "predictions"):
                 values = getattr(self, name)
                 summary[name] = None if values is None else values.tolist()
@@ -202,19 +203,10 @@ class Run:
             model=load_pretrained(folder / "model"),
             tokenizer=load_tokenizer(str(folder / "model")),
             swa_model=averaged,
+            data_fingerprint=summary.get("data_fingerprint"),
             **arrays,
             **values,
         )
 
 
-_SUMMARY = (
-    "status",
-    "fold",
-    "data_name",
-    "task",
-    "labels",
-    "best_score",
-    "test_score",
-    "swa_score",
-    "seconds",
-)
+_SUMMARY = ("status", "fold", "data_name", "task", "labels", "best_score", "test_score", "swa_score", "seconds")

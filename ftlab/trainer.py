@@ -120,6 +120,7 @@ def fit(
             schedule=job.schedule,
             fold=int(fold),
             data_name=data.name,
+            data_fingerprint=data.fingerprint,
             task=data.task,
             labels=data.labels,
             model=job.bare_model,

@@ -9,12 +9,10 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ftlab.data import Data
 from ftlab.errors import DataError, ModelError
-from ftlab.preset import is_tiny, shrink
 from ftlab.run import Run
 
 ON_THE_HUB = {
@@ -34,31 +32,26 @@ def model_card(
     license: an identifier such as "apache-2.0"; language: such as "en". The score in the metadata is the test set's,
     of the weights that `run.save_pretrained` writes.
 
-    Raises ModelError for a run without a test score, DataError for an empty sentence, and for the data of another run
-    as far as the run knows its own: name, task, classes, the targets of the test set, the number of updates an epoch.
+    Raises ModelError for a run without a test score, DataError for an empty sentence or the data of another run, a
+    sample or other folds of the same rows too.
     """
     for field, text in {"name": name, "intended": intended, "not_for": not_for}.items():
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{field}: {text!r} is not a text; a card that leaves it out misleads its reader")
     if (data.name, data.task, data.labels) != (run.data_name, run.task, run.labels):
         raise DataError(f"data: the run was trained on {run.data_name!r} ({run.task}), this is {data!r}")
+    if run.data_fingerprint not in (None, data.fingerprint):
+        raise DataError(f"data: the run was trained on another sample or other folds of {data.name!r}; give the data "
+                        "that `fit` had")  # fmt: skip
     averaged = run.swa_model is not None
     test = run.swa_score if averaged else run.test_score
     if test is None:
         raise ModelError(f"run: it is {run.status} and has no test score to report; a card needs a finished run")
-    recipe, metric, split = run.recipe, run.history.metric, data.split(run.fold)
-    if is_tiny():
-        split = shrink(recipe, split)[1]
-    updates = -(-len(split.train) // (recipe.batch_size * recipe.gradient_accumulation_steps))
-    if updates != run.history.steps_per_epoch or not np.array_equal(run.targets, data.targets[split.test]):
-        raise DataError(
-            f"data: the run was trained on other rows of {data.name!r} ({len(run.targets)} to test, "
-            f"{run.history.steps_per_epoch} updates an epoch); give the data that `fit` had"
-        )
+    recipe, metric = run.recipe, run.history.metric
     base = ON_THE_HUB.get(recipe.model, recipe.model)
     gives = "a number" if run.labels is None else f"one of {len(run.labels)} classes ({', '.join(run.labels)})"
     weights = "the averaged weights (SWA)" if averaged else "the checkpoint that was best on the validation set"
-    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in split._asdict().items())
+    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in data.split(run.fold)._asdict().items())
     metadata = ModelCardData(
         model_name=name,
         language=language,

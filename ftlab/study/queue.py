@@ -41,8 +41,8 @@ from ftlab.study.storage import open_storage
 from ftlab.study.train import Cell, run_cell
 from ftlab.trainer import conditions
 
-MOST = 10_000
-"""Folds or seeds that one number may stand for."""
+MOST_COUNTED = 10_000
+"""Folds or seeds that one number may stand for; a mistyped one must not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +333,7 @@ def whole_numbers(name: str, given: Any, low: int = 0, *, count: bool = False, o
 
     count: a number n stands for 0 to n - 1. Raises RecipeError, which names it, for anything else.
     """
-    values = range(whole(name, given, 1, MOST)) if count and is_int(given) else given
+    values = range(whole(name, given, 1, MOST_COUNTED)) if count and is_int(given) else given
     numbers = [whole(name, each, low, optional=optional) for each in values] if isinstance(values, Iterable) else []
     if not numbers or len(set(numbers)) < len(numbers):
         how = "a whole number, 1 or more, or a list" if count else "a list"

@@ -198,7 +198,7 @@ def frequent_evaluation(options: Options) -> Sides:
     data = _ready("passages", options)
     looks = prepare(RECIPE.but(eval_every=10), data)
     count = sum(looks.is_evaluation_step(done) for done in range(1, looks.schedule.total_steps + 1))
-    told = f"{len(looks.split.validation)} texts at each of {count} evaluations in place of 1"
+    told = f"{len(looks.split.validation)} texts at each of {count} evaluations in place of {RECIPE.epochs}"
     return Sides(_run(RECIPE.but(eval_every=10), data), _run(RECIPE, data), lambda: told)
 
 

@@ -11,15 +11,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 import ftlab as ft
-from ftlab.preset import shrink
 
 RECIPE = ft.Recipe(head="auto", epochs=1, max_length=32, lr=1e-3)
 WORDS = {"name": "me/ease", "intended": "Sorting passages by ease.", "not_for": "Grading pupils."}
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setenv("FTLAB_PRESET", "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +47,7 @@ def test_the_numbers_are_those_of_the_run(trained, kind, tmp_path):
     assert WORDS["intended"] in card.text and f"**Not for.** {WORDS['not_for']}" in card.text
     recipe = re.search(r"```json\n(.*?)```", card.text, re.S)[1]
     assert ft.Recipe.from_json(recipe) == run.recipe == ft.Recipe().but(**json.loads(recipe))
-    for name, rows in shrink(run.recipe, data.split(run.fold))[1]._asdict().items():
+    for name, rows in data.split(run.fold)._asdict().items():
         assert f"{name} {len(rows)}" in card.text
 
 
@@ -104,14 +98,12 @@ def test_a_card_that_would_mislead_is_refused(trained):
 
 
 def test_the_data_of_another_run_are_refused(trained, tmp_path):
-    """What a run keeps of its data: the targets of its test set, and how many updates its training set makes."""
+    """A sample of the same rows too, even one with as many updates and the same test set, and other folds."""
     run, data = trained["values"]
     run.save(tmp_path / "run")
     for kept in (run, ft.Run.load(tmp_path / "run")):
-        ft.model_card(kept, data, **WORDS)
-        for other in (data.play(30), data.few_samples(16), data.resplit(1)):
-            with pytest.raises(ft.DataError, match="data: the run was trained on other rows of 'passages'"):
+        ft.model_card(kept, ft.load_data("passages"), **WORDS)
+        for other in (data.play(30), data.few_samples(430), data.resplit(1)):
+            with pytest.raises(ft.DataError, match="data: the run was trained on another sample or other folds"):
                 ft.model_card(kept, other, **WORDS)
-    few = ft.fit(RECIPE, data.play(30), live=False)
-    few.score_test()
-    assert "train 30, validation 24, test 24" in ft.model_card(few, data.play(30), **WORDS).text
+    ft.model_card(replace(run, data_fingerprint=None), data.play(30), **WORDS)  # saved before runs kept it

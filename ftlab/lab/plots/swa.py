@@ -126,12 +126,12 @@ def plot_drift(apart: Sequence[float], step: float) -> Picture:
     """
     apart = np.asarray(apart, dtype=np.float64)
     k = np.arange(1, len(apart) + 1, dtype=np.float64)
-    share = [np.arange(1, n) / n for n in range(1, len(apart) + 1)]  # of each step in the distance
-    alike = 0.9 ** np.abs(np.subtract.outer(k, k))
-    smoothed = [np.sqrt(own @ alike[: len(own), : len(own)] @ own) for own in share]
+    i = k - 1  # step i of n counts i / n times in the distance
+    alike = np.outer(i, i) * 0.9 ** np.abs(np.subtract.outer(i, i))
+    smoothed = np.sqrt(np.diag(alike.cumsum(axis=0).cumsum(axis=1))) / k
     walks = {
         "straight on": step * (k - 1) / 2,
-        "noise, with momentum": step * np.array(smoothed),
+        "noise, with momentum": step * smoothed,
         "at random": step * np.sqrt((k - 1) * (2 * k - 1) / (6 * k)),
         "in a circle": np.full(len(k), apart[: max(2, len(k) // 5)].max()),
     }
