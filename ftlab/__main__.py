@@ -30,6 +30,12 @@ from ftlab.errors import FtlabError, RecipeError
 from ftlab.recipe import ABOUT, PAPER, Recipe
 from ftlab.schedules import preview
 
+NOT_WITH = {
+    "plan": ("search", "folds", "seeds", "data", "text", "target", "task", "recipe", "paper", *ABOUT),
+    "search": ("recipes", "seeds", "n_train", "out", "test_looks", "max_cells"),
+}
+"""Options of `study` that another one leaves without effect."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status: 0 done, 1 diverged, 2 bad input, 130 interrupted, 141 pipe closed."""
@@ -109,6 +115,12 @@ def preview_command(args: argparse.Namespace) -> int:
 def study_command(args: argparse.Namespace) -> int:
     """Train the open cells of a study, or search; return 1 if cells are left that could not be trained."""
     base = _recipe(args)
+    for option, unused in NOT_WITH.items():
+        given = [name for name in unused if getattr(args, name) is not None and getattr(args, name) is not False]
+        if getattr(args, option) is not None and given:
+            raise RecipeError(f"--{given[0]}: has no effect beside --{option}; leave it out")
+    if args.trials is not None and not args.search:
+        raise RecipeError("--trials: counts the trials of a search; give --search too, or leave it out")
     if args.workers < 1:
         raise RecipeError(f"--workers: {args.workers} is out of range; give 1 or more")
 
@@ -123,7 +135,7 @@ def study_command(args: argparse.Namespace) -> int:
     if args.max_cells is not None and args.max_cells < 0:
         raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
     planned = _planned_cells(args) if args.plan else None
-    name = args.data if planned is None else data_of(args.plan)
+    name = data_of(args.plan) if args.plan else "passages" if args.data is None else args.data
     data = load_data(name, text=args.text, target=args.target, task=args.task)
     folds = _counts("--folds", args.folds or ["1" if args.search else "5"])
     if args.search:
@@ -132,7 +144,7 @@ def study_command(args: argparse.Namespace) -> int:
         if args.workers > 1:
             open_search(space, base, data, **shared)  # bad input is refused once
             _work_side_by_side(args)
-        found = find_recipe(space, base, data, trials=args.trials, **shared)
+        found = find_recipe(space, base, data, trials=20 if args.trials is None else args.trials, **shared)
         if not args.prefix:
             print(f"best mean validation score (selected on) {found.score:.4f}: {found.recipe}")
         return 0
@@ -140,8 +152,8 @@ def study_command(args: argparse.Namespace) -> int:
         planned or _named_recipes(args.recipes or ["techniques"], base),
         data,
         folds=folds,
-        seeds=_counts("--seeds", args.seeds),
-        n_train=[None if text == "all" else _whole("--n_train", text) for text in args.n_train],
+        seeds=_counts("--seeds", args.seeds or ["3"]),
+        n_train=_sizes(args) or [None],
         storage=args.storage,
         name=args.name or args.plan or "study",
         out=args.out,
@@ -158,7 +170,7 @@ def study_command(args: argparse.Namespace) -> int:
 
 
 def _planned_cells(args: argparse.Namespace) -> list[Any]:
-    """Read what the tuning of the plan has chosen, and return the cells of the study (and of the arms) asked for."""
+    """Read what the tuning of the plan has chosen, and return the cells of the study, arms and sizes asked for."""
     from ftlab.study.plan import confirming
 
     try:
@@ -167,12 +179,20 @@ def _planned_cells(args: argparse.Namespace) -> list[Any]:
         arms = dict.fromkeys(cell.name for cell in cells)
         if unknown := set(args.recipes or ()) - arms.keys():
             raise RecipeError(f"--recipes: {unknown.pop()!r} is no arm of {args.plan!r}; its arms: {', '.join(arms)}")
-        return [cell for cell in cells if cell.name in (args.recipes or arms)]
+        sizes = dict.fromkeys(cell.n_train for cell in cells)
+        if unknown := set(_sizes(args)) - sizes.keys():
+            known = ", ".join("all" if size is None else str(size) for size in sizes)
+            raise RecipeError(f"--n_train: {unknown.pop()} is no size of {args.plan!r}; its sizes: {known}")
+        return [c for c in cells if c.name in (args.recipes or arms) and c.n_train in (_sizes(args) or sizes)]
     except FtlabError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"{type(error).__name__}: {error}"
         raise RecipeError(f"--frozen: {args.frozen} holds no choices of the plan ({why})") from None
+
+
+def _sizes(args: argparse.Namespace) -> list[int | None]:
+    return [None if text == "all" else _whole("--n_train", text) for text in args.n_train or ()]
 
 
 def _work_side_by_side(args: argparse.Namespace) -> None:
@@ -341,8 +361,8 @@ def _parser() -> argparse.ArgumentParser:
         help="techniques (default), pairs, few_samples, single ones of these, a JSON file; with --plan: its arms",
     )  # fmt: skip
     study.add_argument("--folds", nargs="+", help="a number, or several by name (default: 5; of a search: 1)")
-    study.add_argument("--seeds", nargs="+", default=["3"], help="a number, or several by name (default: 3)")
-    study.add_argument("--n_train", nargs="+", default=["all"], metavar="N", help="training rows (default: all)")
+    study.add_argument("--seeds", nargs="+", help="a number, or several by name (default: 3)")
+    study.add_argument("--n_train", nargs="+", metavar="N", help="training rows (default: all); with --plan: its sizes")
     study.add_argument("--storage", default="sqlite:///ftlab-study.db", help="database that the workers share")
     study.add_argument("--name", help="name of the study in the storage")
     study.add_argument("--out", help="JSONL file of the finished cells, read first and written after each")
@@ -357,7 +377,7 @@ def _parser() -> argparse.ArgumentParser:
         "--frozen", default="data/results/frozen.json", help="what the plan's tuning chose (default: that file)"
     )
     study.add_argument("--search", nargs="+", metavar="FIELD=VALUES", help="search in place of a comparison")
-    study.add_argument("--trials", type=int, default=20, help="trials of a search (default: 20)")
+    study.add_argument("--trials", type=int, help="trials of a search (default: 20)")
 
     results = commands.add_parser("results", help="print a study's table")
     results.set_defaults(run=results_command)
@@ -373,6 +393,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--text", help="column of the texts")
         command.add_argument("--target", help="column of the targets")
         command.add_argument("--task", choices=["regression", "classification"])
+
+    study.set_defaults(data=None)  # told from one that was given
 
     table = commands.add_parser("fields", help="print every field of a recipe: default, what is allowed, what it is")
     table.set_defaults(run=fields_command)

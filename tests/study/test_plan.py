@@ -335,6 +335,14 @@ def test_a_study_of_the_plan_is_trained_by_the_command_that_trains_all_studies(t
     assert "of 20 cells" in capsys.readouterr().out
     assert main(["study", "--plan", "passages", "--recipes", "alles", *where]) == 2
     assert "'alles' is no arm of 'passages'; its arms: baseline" in capsys.readouterr().err
+    few = ["study", "--plan", "few samples", "--recipes", "bertadam", "--max_cells", "0", *where]
+    assert main([*few, "--n_train", "50", "200"]) == 0
+    assert "few samples: 0 of 24 cells" in capsys.readouterr().out
+    assert main([*few, "--n_train", "60"]) == 2
+    assert "--n_train: 60 is no size of 'few samples'; its sizes: 50, 100, 200" in capsys.readouterr().err
+    for option in (["--folds", "2"], ["--seeds", "1"], ["--lr", "1e-3"], ["--data", "clear"], ["--search", "lr=1:2"]):
+        assert main([*few, *option]) == 2
+        assert f"{option[0]}: has no effect beside --plan; leave it out" in capsys.readouterr().err
     assert main(["study", "--plan", "poetry", *where]) == 2 and "its studies: snippets" in capsys.readouterr().err
     (tmp_path / "frozen.json").write_text("[1]")
     where[1] = str(tmp_path / "frozen.json")

@@ -547,9 +547,12 @@ def test_the_command_runs_a_study_and_a_search(tmp_path, capsys):
         (["--search", "lr=1e-3:1e-5"], "lr: .* is no range"),
         (["--search", "dropout=0:2"], "dropout: "),
         (["--search", "nosuch=0:1"], "nosuch: no such field"),
+        (["--search", "lr=1e-5:1e-3", "--seeds", "2"], "--seeds: has no effect beside --search; leave it out"),
+        (["--search", "lr=1e-5:1e-3", "--max_cells", "0"], "--max_cells: has no effect beside --search"),
+        (["--trials", "5"], "--trials: counts the trials of a search; give --search too"),
     ],
 )
 def test_bad_options_are_refused_without_a_traceback(tmp_path, capsys, options, words):
-    code = main(["study", *options, "--storage", f"sqlite:///{tmp_path}/s.db", "--trials", "1"])
+    code = main(["study", *options, "--storage", f"sqlite:///{tmp_path}/s.db"])
     error = capsys.readouterr().err
     assert code == 2 and re.search(words, error), error
