@@ -9,16 +9,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from ftlab.errors import DataError, RecipeError
 from ftlab.history import HIGHER_IS_BETTER
 from ftlab.study.first_edition import recipe_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
