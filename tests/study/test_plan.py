@@ -281,15 +281,19 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     assert f"on these it has {scores['head_start'].mean():.3f}, behind the plain baseline, within noise" in text
     few = load_cells(RESULTS / "passages_200_plan.jsonl")
     beside = confirmation(few, references[references["study"] == "passages 200"]).xs("baseline", level="than")
-    assert beside["verdict"].str.startswith("within noise").all() and len(beside) == 4
+    assert beside["verdict"].str.startswith("within noise").all() and len(beside) == 6
     least, most = beside["difference"].min(), beside["difference"].max()
-    assert f"with 200 texts the four trained so far lie between {least:+.3f} and {most:+.3f}, within noise that" in text
-    assert f"that hides up to {beside['sees'].max():.3f}. Of the plan's" in text
+    assert f"with 200 texts all six lie between {least:+.3f} and {most:+.3f}, within noise that hides" in text
+    sees = beside["sees"].sort_values()
+    assert sees.index[-1] == "head_start"
+    assert f"up to {sees.iloc[-1]:.3f} (the widest, of the head start; {sees.iloc[-2]:.3f} without it)" in text
+    started = few[few["name"] == "head_start"].set_index(["split", "fold"])["score"]
     few = few[few["name"] == "baseline"].set_index(["split", "fold"])["score"]
     probe = references[references["study"] == "passages 200"].set_index(["split", "fold"])["frozen"]
     found = paired_t(few - probe, overlap=96 / 200)
     said = f"{few.mean():.3f} where the probe has {probe.mean():.3f}, lower in {(few < probe).sum()} of {found.pairs}"
     assert f"{said}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}; p {found.p:.3f} alone)" in text
+    assert f"start {started.mean():.3f}, lower in {(started < probe).sum()} of {len(started)}." in text
     against = table.xs("baseline", level="than")
     assert against["verdict"].str.startswith("within noise").all() and len(against) == 6
     least, most = against["difference"].min(), against["difference"].max()
