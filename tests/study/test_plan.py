@@ -309,6 +309,21 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     assert f"has {clear.mean():.3f} where the probe has {probe.mean():.3f}, {said}" in text
 
 
+def test_the_readme_says_what_fifty_passages_showed():
+    cells, references = load_cells(RESULTS / "few_samples_plan.jsonl"), load_references(RESULTS / "references.jsonl")
+    cells = cells[cells["n_train"] == 50].assign(arm=lambda c: c["name"])
+    probe = references[(references["study"] == "few samples") & (references["n_train"] == 50)]
+    mean = cells.groupby("arm")["score"].mean()
+    text = readme()
+    assert f"the tuned baseline has {mean['baseline']:.3f} where the probe has {probe['frozen'].mean():.3f}" in text
+    assert f"none of {len(cells)} runs failed: BertAdam has {mean['bertadam']:.3f}, " in text
+    warm, low = mean["bertadam+warmup"], mean["bertadam+warmup+low_lr"]
+    assert f"with a warm-up {warm:.3f}, with a tenth of the rate as well {low:.3f};" in text
+    assert not cells["failed"].any() and (cells["score"] < probe["mean"].mean()).all()
+    grid = cells[cells["arm"] == "baseline"].pivot(index="sample", columns="seed", values="score").to_numpy()
+    assert grid.shape == (4, 3) and grid.mean(axis=1).std() > 3 * grid.mean(axis=0).std()
+
+
 def test_the_readme_says_where_the_curves_cross():
     curve, references = load_cells(RESULTS / "snippets_curve_plan.jsonl"), load_references(RESULTS / "references.jsonl")
     scores = curve[curve["name"] == "baseline"].groupby("n_train")["score"].mean()
