@@ -115,12 +115,7 @@ def preview_command(args: argparse.Namespace) -> int:
 def study_command(args: argparse.Namespace) -> int:
     """Train the open cells of a study, or search; return 1 if cells are left that could not be trained."""
     base = _recipe(args)
-    for option, unused in NOT_WITH.items():
-        given = [name for name in unused if getattr(args, name) is not None and getattr(args, name) is not False]
-        if getattr(args, option) is not None and given:
-            raise RecipeError(f"--{given[0]}: has no effect beside --{option}; leave it out")
-    if args.trials is not None and not args.search:
-        raise RecipeError("--trials: counts the trials of a search; give --search too, or leave it out")
+    _refuse_options_without_effect(args)
     if args.workers < 1:
         raise RecipeError(f"--workers: {args.workers} is out of range; give 1 or more")
 
@@ -169,6 +164,15 @@ def study_command(args: argparse.Namespace) -> int:
     return 1 if progress.left and args.max_cells is None else 0
 
 
+def _refuse_options_without_effect(args: argparse.Namespace) -> None:
+    given = {name for name, value in vars(args).items() if value is not None and value is not False}
+    for option, others in NOT_WITH.items():
+        if option in given and (unused := [name for name in others if name in given]):
+            raise RecipeError(f"--{unused[0]}: has no effect beside --{option}; leave it out")
+    if "trials" in given and "search" not in given:
+        raise RecipeError("--trials: counts the trials of a search; give --search too, or leave it out")
+
+
 def _planned_cells(args: argparse.Namespace) -> list[Any]:
     """Read what the tuning of the plan has chosen, and return the cells of the study, arms and sizes asked for."""
     from ftlab.study.plan import confirming
@@ -176,14 +180,14 @@ def _planned_cells(args: argparse.Namespace) -> list[Any]:
     try:
         frozen = json.loads(Path(args.frozen).read_text(encoding="utf-8"))
         cells = confirming(args.plan, frozen)
-        arms = dict.fromkeys(cell.name for cell in cells)
-        if unknown := set(args.recipes or ()) - arms.keys():
-            raise RecipeError(f"--recipes: {unknown.pop()!r} is no arm of {args.plan!r}; its arms: {', '.join(arms)}")
-        sizes = dict.fromkeys(cell.n_train for cell in cells)
-        if unknown := set(_sizes(args)) - sizes.keys():
-            known = ", ".join("all" if size is None else str(size) for size in sizes)
-            raise RecipeError(f"--n_train: {unknown.pop()} is no size of {args.plan!r}; its sizes: {known}")
-        return [c for c in cells if c.name in (args.recipes or arms) and c.n_train in (_sizes(args) or sizes)]
+        asked = {"--recipes": ("arm", "name", args.recipes), "--n_train": ("size", "n_train", _sizes(args))}
+        for option, (kind, field, values) in asked.items():
+            known = {getattr(cell, field): None for cell in cells}
+            if unknown := [value for value in values or () if value not in known]:
+                names = ", ".join("all" if value is None else str(value) for value in known)
+                raise RecipeError(f"{option}: {unknown[0]!r} is no {kind} of {args.plan!r}; its {kind}s: {names}")
+            cells = [cell for cell in cells if getattr(cell, field) in (values or known)]
+        return cells
     except FtlabError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -311,16 +311,16 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
 
 def test_the_readme_says_what_fifty_passages_showed():
     cells, references = load_cells(RESULTS / "few_samples_plan.jsonl"), load_references(RESULTS / "references.jsonl")
-    cells = cells[cells["n_train"] == 50].assign(arm=lambda c: c["name"])
+    cells = cells[cells["n_train"] == 50]
     probe = references[(references["study"] == "few samples") & (references["n_train"] == 50)]
-    mean = cells.groupby("arm")["score"].mean()
+    mean = cells.groupby("name")["score"].mean()
     text = readme()
     assert f"the tuned baseline has {mean['baseline']:.3f} where the probe has {probe['frozen'].mean():.3f}" in text
     assert f"none of {len(cells)} runs failed: BertAdam has {mean['bertadam']:.3f}, " in text
     warm, low = mean["bertadam+warmup"], mean["bertadam+warmup+low_lr"]
     assert f"with a warm-up {warm:.3f}, with a tenth of the rate as well {low:.3f};" in text
     assert not cells["failed"].any() and (cells["score"] < probe["mean"].mean()).all()
-    grid = cells[cells["arm"] == "baseline"].pivot(index="sample", columns="seed", values="score").to_numpy()
+    grid = cells[cells["name"] == "baseline"].pivot(index="sample", columns="seed", values="score").to_numpy()
     assert grid.shape == (4, 3) and grid.mean(axis=1).std() > 3 * grid.mean(axis=0).std()
 
 
