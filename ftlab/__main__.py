@@ -120,7 +120,8 @@ def study_command(args: argparse.Namespace) -> int:
         raise RecipeError(f"--workers: {args.workers} is out of range; give 1 or more")
 
     def say(line: str) -> None:
-        print("\n".join(args.prefix + part for part in line.splitlines()), flush=True)
+        for part in line.splitlines():  # one write a line, so that those of several workers stay whole
+            print(args.prefix + part, flush=True)
 
     from ftlab.data import load_data
     from ftlab.study.plan import data_of

@@ -44,6 +44,8 @@ def _work(work: Callable[[str], int], prefix: str, lifeline: Connection) -> None
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C in a terminal reaches the first process alone, which hands it on, once
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a line whole, even under PYTHONUNBUFFERED
+        stream.reconfigure(line_buffering=True, write_through=False)
     threading.Thread(target=_interrupt_at_the_end_of, args=(lifeline,), daemon=True).start()
     sys.exit(work(prefix))
 

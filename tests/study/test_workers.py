@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,24 @@ def test_a_worker_has_one_thread_unless_told_otherwise(given, expected):
     environment |= {} if given is None else {"OMP_NUM_THREADS": given}
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert result.stdout == f"{expected} [2] \n", result.stderr
+
+
+@needs_posix
+def test_a_worker_writes_each_line_whole_so_that_lines_of_several_do_not_mix():
+    program = (
+        "import multiprocessing, sys\n"
+        "from ftlab.study import workers\n"
+        "def work(prefix):\n"
+        "    print(prefix + 'a cell')\n"
+        "    print(prefix + 'interrupted', file=sys.stderr)\n"
+        "lifeline, held = multiprocessing.Pipe()\n"
+        "workers._work(work, '[1] ', lifeline)"
+    )
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps one write apart from the next
+    with here, there:
+        subprocess.run([sys.executable, "-u", "-c", program], stdout=there, stderr=there, check=True)
+        here.setblocking(False)
+        assert [here.recv(1000), here.recv(1000)] == [b"[1] a cell\n", b"[1] interrupted\n"]
 
 
 def test_bad_input_is_refused_once_before_any_worker_starts(arguments, tmp_path, capsys, monkeypatch):
