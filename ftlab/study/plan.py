@@ -92,8 +92,8 @@ def cells(stage: str, frozen: Frozen | None = None) -> Iterator[tuple[str, Cell]
 
     A study is a data set's name, or that name and what is asked of it ("snippets curve"). The seed of a block or a fold
     is its own, 1000 + block or 1000 x (split + 1) + fold, for all arms and sizes; samples and seeds are crossed where
-    there are few samples. Raises DataError for a stage that
-    is not in STAGES, or one that needs what the stages before have chosen.
+    there are few samples. Raises DataError for a stage that is not in STAGES, or one that needs what the stages before
+    have chosen.
     """
     if stage not in STAGES:
         raise DataError(f"stage: {stage!r} is unknown; the stages are {', '.join(STAGES)}")
