@@ -159,12 +159,16 @@ def test_every_machine_has_a_report_of_its_own(tmp_path):
 
 def test_the_readme_has_each_row_from_the_newest_report_that_measured_it():
     row = measure(make_row([2.0] * 3, [1.6] * 3, warm_up=False), OPTIONS)
-    new = {"machine": {**HERE, "cpu": "Intel(R) Xeon(R) Processor"}, "rows": {"a": row, "b": {"skipped": "no"}}}
+    xeon = {**HERE, "cpu": "Intel(R) Xeon(R) Processor", "instructions": "AVX512"}
+    new = {"machine": xeon, "rows": {"a": row, "b": {"skipped": "no"}}}
     old = {"machine": HERE, "rows": {"a": {**row, "ratio": 99.0}, "b": row}}
     lines = brief([new, old], ["a", "b", "c"]).splitlines()
-    assert lines[2:] == [f"| walking | running | 1.25 | stated |  | {cpu} |" for cpu in ("Intel Xeon", "abacus")]
+    assert lines[2:] == [
+        f"| walking | running | 1.25 | stated |  | {cpu} |" for cpu in ("Intel Xeon, AVX512", "abacus")
+    ]
     text = report_text([new, old])
-    assert text.index("## On 2 cores, Intel Xeon") < text.index("## On 2 cores, abacus") < text.index("## On a GPU")
+    places = ["## On 2 cores, Intel Xeon, AVX512\n", "## On 2 cores, abacus", "## On a GPU"]
+    assert [text.index(place) for place in places] == sorted(text.index(place) for place in places)
 
 
 def test_a_row_that_cannot_be_measured_does_not_keep_the_others_from_it(tmp_path):
