@@ -327,7 +327,13 @@ def test_the_readme_says_what_fifty_passages_showed():
     mean = cells.groupby("name")["score"].mean()
     text = readme()
     assert f"the tuned baseline has {mean['baseline']:.3f} where the probe has {probe['frozen'].mean():.3f}" in text
-    assert f"none of {len(cells)} runs failed: BertAdam has {mean['bertadam']:.3f}, " in text
+    assert f"none of {len(cells)} runs failed. Three" in text
+    assert f"BertAdam has {mean['bertadam']:.3f}, " in text
+    scores = cells.pivot(index=["sample", "seed"], columns="name", values="score")
+    lower = scores.lt(scores["baseline"], axis=0).sum()
+    longer = f"{mean['longer']:.3f}, lower than the baseline in {lower['longer']} of 12 pairs"
+    assert f"Three times as many epochs have {longer}, two" in text
+    assert f"two re-initialised layers {mean['reinit']:.3f}, in {lower['reinit']} of 12;" in text
     warm, low = mean["bertadam+warmup"], mean["bertadam+warmup+low_lr"]
     assert f"with a warm-up {warm:.3f}, with a tenth of the rate as well {low:.3f};" in text
     assert not cells["failed"].any() and (cells["score"] < probe["mean"].mean()).all()
