@@ -119,15 +119,12 @@ def study_command(args: argparse.Namespace) -> int:
     if args.workers < 1:
         raise RecipeError(f"--workers: {args.workers} is out of range; give 1 or more")
 
-    def say(line: str) -> None:
-        for part in line.splitlines():  # one write a line, so that those of several workers stay whole
-            print(args.prefix + part, flush=True)
-
     from ftlab.data import load_data
     from ftlab.study.plan import data_of
     from ftlab.study.queue import Study
     from ftlab.study.search import find_recipe, open_search
 
+    say = partial(_say, args.prefix)
     if args.max_cells is not None and args.max_cells < 0:
         raise RecipeError(f"--max_cells: {args.max_cells} is out of range; give 0 or more")
     planned = _planned_cells(args) if args.plan else None
@@ -163,6 +160,12 @@ def study_command(args: argparse.Namespace) -> int:
     else:
         progress = study.run(max_cells=args.max_cells, report=say)
     return 1 if progress.left and args.max_cells is None else 0
+
+
+def _say(prefix: str, text: str) -> None:
+    """Print each line of a text by itself, so that the lines of several workers stay whole."""
+    for line in text.splitlines():
+        print(prefix + line, flush=True)
 
 
 def _refuse_options_without_effect(args: argparse.Namespace) -> None:

@@ -264,7 +264,7 @@ def brief(reports: Iterable[Mapping[str, Any]], names: Iterable[str]) -> str:
 def short(machine: Mapping[str, Any]) -> str:
     """Name the processor, "Intel(R) Xeon(R) Processor" as Intel Xeon, and its instructions: makers reuse names."""
     name = machine["cpu"].replace("(R)", "").replace("(TM)", "").replace("Processor", "").strip()
-    return f"{name}, {machine['instructions']}" if machine.get("instructions") else name
+    return f"{name}, {machine['instructions']}"
 
 
 def wanted(row: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ from tests.benchmarks.training import (
 )
 
 HERE = {
-    "cpu": "abacus", "cores": 2, "threads": 1, "memory_gb": 4, "system": "None", "gpu": None,
+    "cpu": "abacus", "cores": 2, "threads": 1, "instructions": "beads", "memory_gb": 4, "system": "None", "gpu": None,
     "versions": {"torch": "2.9"},
 }  # fmt: skip
 OPTIONS = Options(pairs=3, steps=2)
@@ -164,7 +164,7 @@ def test_the_readme_has_each_row_from_the_newest_report_that_measured_it():
     old = {"machine": HERE, "rows": {"a": {**row, "ratio": 99.0}, "b": row}}
     lines = brief([new, old], ["a", "b", "c"]).splitlines()
     assert lines[2:] == [
-        f"| walking | running | 1.25 | stated |  | {cpu} |" for cpu in ("Intel Xeon, AVX512", "abacus")
+        f"| walking | running | 1.25 | stated |  | {cpu} |" for cpu in ("Intel Xeon, AVX512", "abacus, beads")
     ]
     text = report_text([new, old])
     places = ["## On 2 cores, Intel Xeon, AVX512\n", "## On 2 cores, abacus", "## On a GPU"]

@@ -23,6 +23,12 @@ RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
 FROZEN = json.loads((RESULTS / "frozen.json").read_text(encoding="utf-8"))
 CONFIRMED = ("snippets", "passages 200", "passages", "clear", "snippets curve", "clear curve", "few samples")
 
+CONFIRMATIONS = {
+    "passages": ("passages_plan", "passages_200_plan"),
+    "snippets": ("snippets",),
+    "clear": ("clear_plan",),
+}
+
 
 def records(name):
     return [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -74,10 +80,10 @@ def test_a_recommended_recipe_did_best_where_it_was_tuned_unless_the_confirming_
         ranked = sorted(scores[data], key=lambda draw: np.mean(scores[data][draw]))
         best, baseline = ranked[0], next(draw for draw in ranked if draw[0] == "baseline")
         confirmed = defaultdict(list)
-        for file in {"passages": ("passages_plan", "passages_200_plan"), "snippets": ("snippets",)}.get(data, ()):
+        for file in CONFIRMATIONS[data]:
             for record in records(file):
                 confirmed[record["name"]].append(answer_of(record))
-        behind = bool(confirmed) and np.mean(confirmed[best[0]]) > np.mean(confirmed["baseline"])
+        behind = bool(confirmed["baseline"]) and np.mean(confirmed[best[0]]) > np.mean(confirmed["baseline"])
         _, fields = baseline if behind else best
         assert ft.Recipe().but(**json.loads(fields)) == recipe, data
 

@@ -134,9 +134,10 @@ def test_a_worker_has_one_thread_unless_told_otherwise(given, expected):
 def test_a_worker_writes_each_line_whole_so_that_lines_of_several_do_not_mix():
     program = (
         "import multiprocessing, sys\n"
+        "from ftlab import __main__ as command\n"
         "from ftlab.study import workers\n"
         "def work(prefix):\n"
-        "    print(prefix + 'a cell')\n"
+        "    command._say(prefix, 'a cell failed:\\nKeyError')\n"
         "    print(prefix + 'interrupted', file=sys.stderr)\n"
         "lifeline, held = multiprocessing.Pipe()\n"
         "workers._work(work, '[1] ', lifeline)"
@@ -145,7 +146,8 @@ def test_a_worker_writes_each_line_whole_so_that_lines_of_several_do_not_mix():
     with here, there:
         subprocess.run([sys.executable, "-u", "-c", program], stdout=there, stderr=there, check=True)
         here.setblocking(False)
-        assert [here.recv(1000), here.recv(1000)] == [b"[1] a cell\n", b"[1] interrupted\n"]
+        wanted = [b"[1] a cell failed:\n", b"[1] KeyError\n", b"[1] interrupted\n"]
+        assert [here.recv(1000) for _ in wanted] == wanted
 
 
 def test_bad_input_is_refused_once_before_any_worker_starts(arguments, tmp_path, capsys, monkeypatch):
