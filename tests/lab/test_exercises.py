@@ -391,6 +391,15 @@ def test_wrong_answers_get_a_hint(name, answer, capsys):
     assert f"{name}: not yet. " in capsys.readouterr().out
 
 
+def test_tensors_with_equal_sums_are_not_equal_whatever_is_drawn():
+    def equal_sums(before, after):
+        return [name for name in before if before[name].sum() == after[name].sum()]
+
+    for seed in range(200):
+        torch.manual_seed(seed)
+        assert exercises.check("04.2", equal_sums) is False
+
+
 @pytest.mark.parametrize("answer", [None, ...])
 def test_no_answer_yet(answer, capsys):
     assert exercises.check("01.1", answer) is None

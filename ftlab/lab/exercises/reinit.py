@@ -54,11 +54,13 @@ def _stayed(answer: Any) -> tuple[bool, str]:
     import torch
 
     stayed = function("04.2", answer)
-    before = {name: torch.randn(40, 30) for name in ("same", "nudged", "shuffled", "redrawn", "also same")}
+    # multiples of 1/512, whose sum is the same in any order: only comparing weight by weight finds the shuffled one
+    draw = {name: torch.randint(1, 1024, (40, 30)) for name in ("same", "nudged", "shuffled", "redrawn", "also same")}
+    before = {name: whole / 512 for name, whole in draw.items()}
     after = {name: tensor.clone() for name, tensor in before.items()}
     after["nudged"][7, 7] = torch.nextafter(after["nudged"][7, 7], torch.tensor(torch.inf))
     after["shuffled"] = after["shuffled"].flip(0)
-    after["redrawn"] = torch.randn(40, 30)
+    after["redrawn"] = torch.randint(1, 1024, (40, 30)) / 512
     for expected in (["also same", "same"], []):
         given = stayed(before, after)
         if isinstance(given, str) or not hasattr(given, "__iter__"):
