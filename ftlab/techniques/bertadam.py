@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -143,17 +143,8 @@ class BertAdam(Optimizer):
 
             if group["max_grad_norm"] > 0:
                 _clip_each(grads, group["max_grad_norm"])
-            torch._foreach_lerp_(ms, grads, 1 - group["b1"])
-            torch._foreach_mul_(vs, group["b2"])
-            torch._foreach_addcmul_(vs, grads, grads, 1 - group["b2"])
-            updates = torch._foreach_sqrt(vs)
-            torch._foreach_add_(updates, group["e"])
-            torch._foreach_reciprocal_(updates)  # in place, so that no second copy of the group is held
-            torch._foreach_mul_(updates, ms)
-            if group["weight_decay"] > 0:  # decoupled, yet in one sum with Adam's part: alone it would be rounded away
-                torch._foreach_add_(updates, params, alpha=group["weight_decay"])
-            torch._foreach_mul_(updates, rates)
-            torch._foreach_sub_(params, updates)
+            for piece in _pieces(params, grads, ms, vs, rates):
+                _update(group, *piece)
 
             for state in states:
                 state["step"] += 1
@@ -168,6 +159,54 @@ class BertAdam(Optimizer):
         own = {name: group[name] for name in _OWN[group["schedule"]] if group[name] is not None}
         factors = BERT_SCHEDULES[group["schedule"]](steps, total, _warmup_steps(group["warmup"], total), **own)
         return [group["lr"] * factor for factor in factors.tolist()]
+
+
+# --------------------------------------------------------------------------------------------------------- the update
+
+_PIECE = 2**18  # elements: what one update goes over many times, five tensors of 1 MiB, stays in a processor's cache
+
+
+def _pieces(*columns: list[Any]) -> Iterator[list[list[Any]]]:
+    """Yield parameters, gradients, both means and rates, cut into pieces on a CPU; elsewhere all at once.
+
+    Every element is computed as before, so not a bit changes, and one piece's updates are all that is held at a time.
+    """
+    if any(p.device.type != "cpu" for p in columns[0]):
+        yield list(columns)
+        return
+    piece: list[tuple[Any, ...]] = []
+    size = 0
+    for *tensors, rate in zip(*columns, strict=True):
+        long = tensors[0].numel() > _PIECE and all(tensor.is_contiguous() for tensor in tensors)
+        for part in zip(*(t.view(-1).split(_PIECE) if long else [t] for t in tensors), strict=True):
+            if size + part[0].numel() > _PIECE and piece:
+                yield [list(column) for column in zip(*piece, strict=True)]
+                piece, size = [], 0
+            piece.append((*part, rate))
+            size += part[0].numel()
+    yield [list(column) for column in zip(*piece, strict=True)]
+
+
+def _update(
+    group: Mapping[str, Any],
+    params: list[torch.Tensor],
+    grads: list[torch.Tensor],
+    ms: list[torch.Tensor],
+    vs: list[torch.Tensor],
+    rates: list[float],
+) -> None:
+    """Move both means, then the parameters, in place."""
+    torch._foreach_lerp_(ms, grads, 1 - group["b1"])
+    torch._foreach_mul_(vs, group["b2"])
+    torch._foreach_addcmul_(vs, grads, grads, 1 - group["b2"])
+    updates = torch._foreach_sqrt(vs)
+    torch._foreach_add_(updates, group["e"])
+    torch._foreach_reciprocal_(updates)  # in place, so that no second copy is held
+    torch._foreach_mul_(updates, ms)
+    if group["weight_decay"] > 0:  # decoupled, yet in one sum with Adam's part: alone it would be rounded away
+        torch._foreach_add_(updates, params, alpha=group["weight_decay"])
+    torch._foreach_mul_(updates, rates)
+    torch._foreach_sub_(params, updates)
 
 
 def _warmup_steps(warmup: float, total: int) -> float:

@@ -21,6 +21,7 @@ from ftlab.errors import FtlabError, RecipeError
 from ftlab.models import tiny_model
 from ftlab.recipe import Recipe
 from ftlab.schedules import ALL_SCHEDULES, SCHEDULES, preview
+from ftlab.techniques import bertadam
 from ftlab.techniques.bertadam import BertAdam, SparseGradientError
 from ftlab.trainer import make_optimizer
 
@@ -127,6 +128,21 @@ def test_the_missing_correction_is_known_at_its_corners():
             missing_correction(np.array([0]), **{name: value})
 
 
+class Counter(TorchDispatchMode):
+    """The operations called, and the most elements updated at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.names, self.most = [], 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        result = func(*args, **(kwargs or {}))
+        if "_foreach_sqrt" in str(func):
+            self.most = max(self.most, sum(tensor.numel() for tensor in result))
+        return result
+
+
 def test_each_gradient_is_clipped_by_its_own_norm_in_place():
     params, same = ([parameter(3, 3), parameter(2), parameter(1)] for _ in range(2))
     given = [np.full((3, 3), 5.0), np.array([0.3, 0.4]), np.array([0.0])]
@@ -139,17 +155,34 @@ def test_each_gradient_is_clipped_by_its_own_norm_in_place():
     assert params[1].grad.tolist() == [0.3, 0.4]
 
 
+def test_pieces_that_fit_a_cache_change_no_bit(monkeypatch):
+    """Large, small, empty and scalar parameters, one whose gradient lies in memory the other way round."""
+
+    def trained(piece):
+        monkeypatch.setattr(bertadam, "_PIECE", piece)
+        generator = torch.Generator().manual_seed(0)
+        shapes = [(100, 101), (7,), (), (0, 3), (65, 64), (30,), (4096,), (8193,)]
+        params = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+        optimizer = BertAdam(params, lr=0.01, weight_decay=0.1)
+        most = 0
+        for _ in range(3):
+            for p in params:
+                p.grad = torch.randn(p.shape, generator=generator)
+            params[4].grad = params[4].grad.t().contiguous().t()
+            with Counter() as counter:
+                optimizer.step()
+            most = max(most, counter.most)
+        return params, most
+
+    (whole, most), (cut, most_cut) = trained(10**9), trained(4096)
+    for p, other in zip(whole, cut, strict=True):
+        torch.testing.assert_close(p, other, rtol=0, atol=0)
+    assert most == sum(p.numel() for p in whole)
+    assert most_cut == 65 * 64  # the one that cannot be cut
+
+
 def test_a_step_takes_as_many_operations_for_fifty_parameters_as_for_one():
     """Foreach: what a step costs in calls does not grow with the number of parameters."""
-
-    class Counter(TorchDispatchMode):
-        def __init__(self):
-            super().__init__()
-            self.names = []
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            self.names.append(str(func))
-            return func(*args, **(kwargs or {}))
 
     counted = []
     for count in (1, 50):
