@@ -76,21 +76,8 @@ class BertAdam(Optimizer):
         degree: float | None = None,
         warm_degree: float | None = None,
     ) -> None:
-        defaults = dict(
-            lr=lr,
-            warmup=warmup,
-            t_total=t_total,
-            schedule=schedule,
-            b1=b1,
-            b2=b2,
-            e=e,
-            weight_decay=weight_decay,
-            max_grad_norm=max_grad_norm,
-            decay_rate=decay_rate,
-            decay_steps=decay_steps,
-            degree=degree,
-            warm_degree=warm_degree,
-        )
+        given = dict(locals())  # every argument but params is an option that a group may have of its own
+        defaults = {name: value for name, value in given.items() if name not in ("self", "params", "__class__")}
         _check(defaults if lr is not required else {**defaults, "lr": 0.0}, defaults)
         super().__init__(params, defaults)
 
@@ -137,14 +124,23 @@ class BertAdam(Optimizer):
             states = [self.state[p] for p in params]
             rates = self._rates(group, params)
             _warn_of_the_end(group, states, rates)
-            grads = [p.grad for p in params]
-            ms = [state["next_m"] for state in states]
-            vs = [state["next_v"] for state in states]
+            all_grads = [p.grad for p in params]
+            all_ms, all_vs = ([state[name] for state in states] for name in ("next_m", "next_v"))
 
             if group["max_grad_norm"] > 0:
-                _clip_each(grads, group["max_grad_norm"])
-            for piece in _pieces(params, grads, ms, vs, rates):
-                _update(group, *piece)
+                _clip_each(all_grads, group["max_grad_norm"])
+            for ps, grads, ms, vs, rs in _pieces(params, all_grads, all_ms, all_vs, rates):
+                torch._foreach_lerp_(ms, grads, 1 - group["b1"])
+                torch._foreach_mul_(vs, group["b2"])
+                torch._foreach_addcmul_(vs, grads, grads, 1 - group["b2"])
+                updates = torch._foreach_sqrt(vs)
+                torch._foreach_add_(updates, group["e"])
+                torch._foreach_reciprocal_(updates)  # in place, so that no second copy is held
+                torch._foreach_mul_(updates, ms)
+                if group["weight_decay"] > 0:  # decoupled, yet in one sum with Adam's part: alone it would be lost
+                    torch._foreach_add_(updates, ps, alpha=group["weight_decay"])
+                torch._foreach_mul_(updates, rs)
+                torch._foreach_sub_(ps, updates)
 
             for state in states:
                 state["step"] += 1
@@ -161,52 +157,23 @@ class BertAdam(Optimizer):
         return [group["lr"] * factor for factor in factors.tolist()]
 
 
-# --------------------------------------------------------------------------------------------------------- the update
-
 _PIECE = 2**18  # elements: what one update goes over many times, five tensors of 1 MiB, stays in a processor's cache
 
 
-def _pieces(*columns: list[Any]) -> Iterator[list[list[Any]]]:
-    """Yield parameters, gradients, both means and rates, cut into pieces on a CPU; elsewhere all at once.
-
-    Every element is computed as before, so not a bit changes, and one piece's updates are all that is held at a time.
-    """
-    if any(p.device.type != "cpu" for p in columns[0]):
-        yield list(columns)
-        return
-    piece: list[tuple[Any, ...]] = []
-    size = 0
+def _pieces(*columns: list[Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield parameters, gradients, both means and rates, on a CPU in pieces, so that no copy of the group is held."""
+    most = _PIECE if all(p.device.type == "cpu" for p in columns[0]) else math.inf
+    piece, size = [], 0
     for *tensors, rate in zip(*columns, strict=True):
-        long = tensors[0].numel() > _PIECE and all(tensor.is_contiguous() for tensor in tensors)
+        long = tensors[0].numel() > most and all(tensor.is_contiguous() for tensor in tensors)
         for part in zip(*(t.view(-1).split(_PIECE) if long else [t] for t in tensors), strict=True):
-            if size + part[0].numel() > _PIECE and piece:
-                yield [list(column) for column in zip(*piece, strict=True)]
-                piece, size = [], 0
             piece.append((*part, rate))
             size += part[0].numel()
-    yield [list(column) for column in zip(*piece, strict=True)]
-
-
-def _update(
-    group: Mapping[str, Any],
-    params: list[torch.Tensor],
-    grads: list[torch.Tensor],
-    ms: list[torch.Tensor],
-    vs: list[torch.Tensor],
-    rates: list[float],
-) -> None:
-    """Move both means, then the parameters, in place."""
-    torch._foreach_lerp_(ms, grads, 1 - group["b1"])
-    torch._foreach_mul_(vs, group["b2"])
-    torch._foreach_addcmul_(vs, grads, grads, 1 - group["b2"])
-    updates = torch._foreach_sqrt(vs)
-    torch._foreach_add_(updates, group["e"])
-    torch._foreach_reciprocal_(updates)  # in place, so that no second copy is held
-    torch._foreach_mul_(updates, ms)
-    if group["weight_decay"] > 0:  # decoupled, yet in one sum with Adam's part: alone it would be rounded away
-        torch._foreach_add_(updates, params, alpha=group["weight_decay"])
-    torch._foreach_mul_(updates, rates)
-    torch._foreach_sub_(params, updates)
+            if size >= most:
+                yield tuple(zip(*piece, strict=True))
+                piece, size = [], 0
+    if piece:
+        yield tuple(zip(*piece, strict=True))
 
 
 def _warmup_steps(warmup: float, total: int) -> float:

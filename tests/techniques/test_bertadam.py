@@ -178,7 +178,7 @@ def test_pieces_that_fit_a_cache_change_no_bit(monkeypatch):
     for p, other in zip(whole, cut, strict=True):
         torch.testing.assert_close(p, other, rtol=0, atol=0)
     assert most == sum(p.numel() for p in whole)
-    assert most_cut == 65 * 64  # the one that cannot be cut
+    assert most_cut < 2 * 4096
 
 
 def test_a_step_takes_as_many_operations_for_fifty_parameters_as_for_one():
