@@ -395,9 +395,10 @@ def test_tensors_with_equal_sums_are_not_equal_whatever_is_drawn():
     def equal_sums(before, after):
         return [name for name in before if before[name].sum() == after[name].sum()]
 
-    for seed in range(200):
-        torch.manual_seed(seed)
+    state = torch.get_rng_state()
+    for _ in range(200):
         assert exercises.check("04.2", equal_sums) is False
+    assert torch.equal(torch.get_rng_state(), state)  # a reader's next cell draws what it would have drawn
 
 
 @pytest.mark.parametrize("answer", [None, ...])

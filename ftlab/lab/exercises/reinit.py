@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ftlab.errors import ExerciseError
 from ftlab.lab.exercises.base import exercise, function, number, run
 from ftlab.recipe import Recipe
@@ -54,13 +56,17 @@ def _stayed(answer: Any) -> tuple[bool, str]:
     import torch
 
     stayed = function("04.2", answer)
-    # multiples of 1/512, whose sum is the same in any order: only comparing weight by weight finds the shuffled one
-    draw = {name: torch.randint(1, 1024, (40, 30)) for name in ("same", "nudged", "shuffled", "redrawn", "also same")}
-    before = {name: whole / 512 for name, whole in draw.items()}
+    generator = np.random.default_rng()
+
+    def draw() -> torch.Tensor:
+        """Draw multiples of 1/512: their sum is the same in any order, so a sum cannot tell what was shuffled."""
+        return torch.from_numpy(generator.integers(1, 1024, (40, 30))) / 512
+
+    before = {name: draw() for name in ("same", "nudged", "shuffled", "redrawn", "also same")}
     after = {name: tensor.clone() for name, tensor in before.items()}
     after["nudged"][7, 7] = torch.nextafter(after["nudged"][7, 7], torch.tensor(torch.inf))
     after["shuffled"] = after["shuffled"].flip(0)
-    after["redrawn"] = torch.randint(1, 1024, (40, 30)) / 512
+    after["redrawn"] = draw()
     for expected in (["also same", "same"], []):
         given = stayed(before, after)
         if isinstance(given, str) or not hasattr(given, "__iter__"):
