@@ -99,8 +99,8 @@ def test_a_confirming_study_is_whole(study):
     if not file.exists():
         pytest.skip(f"{study}: not yet trained; data/results/PLAN.md says what it takes")
     found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    arms, sizes = ({record[field] for record in found} for field in ("name", "n_train"))  # trained one by one
-    expected = {cell for cell in planned("confirm") if cell[0] == study and cell[1] in arms and cell[5] in sizes}
+    blocks = {(record["name"], record["n_train"]) for record in found}  # an arm at a size, trained one by one
+    expected = {cell for cell in planned("confirm") if cell[0] == study and (cell[1], cell[5]) in blocks}
     assert {identity_of(r) for r in found} == expected and len(found) == len(expected)
     assert len({r["device"] for r in found}) == 1
 
