@@ -341,10 +341,27 @@ def test_the_readme_says_what_fifty_passages_showed():
     assert f"Three times as many epochs have {longer}, two" in text
     assert f"two re-initialised layers {mean['reinit']:.3f}, in {lower['reinit']} of 12;" in text
     warm, low = mean["bertadam+warmup"], mean["bertadam+warmup+low_lr"]
-    assert f"with a warm-up {warm:.3f}, with a tenth of the rate as well {low:.3f};" in text
+    assert f"with a warm-up {warm:.3f}, with a tenth of the rate as well {low:.3f}." in text
     assert not cells["failed"].any() and (cells["score"] < probe["mean"].mean()).all()
     grid = cells[cells["name"] == "baseline"].pivot(index="sample", columns="seed", values="score").to_numpy()
     assert grid.shape == (4, 3) and grid.mean(axis=1).std() > 3 * grid.mean(axis=0).std()
+
+
+def test_the_readme_says_what_a_hundred_passages_showed():
+    cells, references = load_cells(RESULTS / "few_samples_plan.jsonl"), load_references(RESULTS / "references.jsonl")
+    cells = cells[cells["n_train"] == 100]
+    probe = references[(references["study"] == "few samples") & (references["n_train"] == 100)]["frozen"].mean()
+    scores = cells.pivot(index=["sample", "seed"], columns="name", values="score")
+    lower, mean = scores.lt(scores["baseline"], axis=0).sum(), scores.mean()
+    words = {"longer": "epochs", "reinit": "new layers", "bertadam": "BertAdam"}
+    words["bertadam+warmup+low_lr"] = "with a tenth of the rate"
+    said = ", ".join(f"{word} {mean[arm]:.3f} ({lower[arm]} of 12)" for arm, word in words.items())
+    said = said.replace("of 12)", "of 12 pairs)", 1)
+    assert (
+        f"With 100 the tuned baseline has {mean['baseline']:.3f} where the probe has {probe:.3f}, more {said}."
+        in readme()
+    )
+    assert not cells["failed"].any()
 
 
 def test_the_readme_says_where_the_curves_cross():
