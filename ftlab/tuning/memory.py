@@ -163,6 +163,7 @@ def estimate_memory(
 
     The head is the model's own (`head="auto"`); with another head weights differ by less than 1 %.
 
+    On a CPU BertAdam updates in pieces, without the copy of a group that it takes on a GPU and that counts here.
     Left out: kernels' working space, the allocator's rounding, and CUDA's own 0.3 to 0.6 GB. On one H200, activations
     and 16-bit weights were within 1 % of this in 32 bits, and 4 % above it in bf16 (215 MiB, 206 estimated).
 
@@ -207,7 +208,8 @@ def estimate_memory(
         new = (m.layer_parameters if accumulate else m.head_parameters + (done + 1) * m.layer_parameters) * stored
         moments.append(earlier + below + left * kept + inside + work + new)
     moments.append(earlier + (m.embedding_parameters * stored if accumulate else weights))
-    # BertAdam and SGD hold one number more for each parameter of the group that they are updating.
+    # BertAdam and SGD hold one number more for each parameter of the group that they are updating; on a CPU BertAdam
+    # updates in pieces and holds next to nothing more, so this is too much there.
     moments.append(weights + (0 if optimizer == "adamw" else m.embedding_parameters * stored))
     always = weights + parts["optimizer states"] + parts["averaged copy"]
     return MemoryEstimate({name: size for name, size in parts.items() if size}, always + max(moments), weights)
