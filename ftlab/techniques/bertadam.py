@@ -157,7 +157,9 @@ class BertAdam(Optimizer):
         return [group["lr"] * factor for factor in factors.tolist()]
 
 
-_PIECE = 2**18  # elements: what one update goes over many times, five tensors of 1 MiB, stays in a processor's cache
+_PIECE = (
+    2**18
+)  # elements; five tensors of 1 to 2 MiB, which one update goes over many times, stay in a processor's cache
 
 
 def _pieces(*columns: list[Any]) -> Iterator[tuple[Any, ...]]:

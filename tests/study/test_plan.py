@@ -352,9 +352,10 @@ def test_the_readme_says_what_a_hundred_passages_showed():
     cells = cells[cells["n_train"] == 100]
     probe = references[(references["study"] == "few samples") & (references["n_train"] == 100)]["frozen"].mean()
     scores = cells.pivot(index=["sample", "seed"], columns="name", values="score")
+    assert len(scores) == 12
     lower, mean = scores.lt(scores["baseline"], axis=0).sum(), scores.mean()
     words = {"longer": "epochs", "reinit": "new layers", "bertadam": "BertAdam"}
-    words["bertadam+warmup+low_lr"] = "with a tenth of the rate"
+    words["bertadam+warmup+low_lr"] = "with a warm-up and a tenth of the rate"
     said = ", ".join(f"{word} {mean[arm]:.3f} ({lower[arm]} of 12)" for arm, word in words.items())
     said = said.replace("of 12)", "of 12 pairs)", 1)
     assert (
