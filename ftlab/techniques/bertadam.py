@@ -157,9 +157,7 @@ class BertAdam(Optimizer):
         return [group["lr"] * factor for factor in factors.tolist()]
 
 
-_PIECE = (
-    2**18
-)  # elements; five tensors of 1 to 2 MiB, which one update goes over many times, stay in a processor's cache
+_PIECE = 2**18  # elements; five tensors of 1 to 2 MiB, which an update goes over many times, stay in a cache
 
 
 def _pieces(*columns: list[Any]) -> Iterator[tuple[Any, ...]]:
