@@ -354,14 +354,15 @@ def test_the_readme_says_what_a_hundred_passages_showed():
     scores = cells.pivot(index=["sample", "seed"], columns="name", values="score")
     assert len(scores) == 12
     lower, mean = scores.lt(scores["baseline"], axis=0).sum(), scores.mean()
-    words = {"longer": "epochs", "reinit": "new layers", "bertadam": "BertAdam"}
-    words["bertadam+warmup+low_lr"] = "with a warm-up and a tenth of the rate"
-    said = ", ".join(f"{word} {mean[arm]:.3f} ({lower[arm]} of 12)" for arm, word in words.items())
-    said = said.replace("of 12)", "of 12 pairs)", 1)
-    assert (
-        f"With 100 the tuned baseline has {mean['baseline']:.3f} where the probe has {probe:.3f}, more {said}."
-        in readme()
-    )
+    words = {
+        "longer": ("more epochs", "12 pairs"),
+        "reinit": ("new layers", "12"),
+        "bertadam": ("BertAdam", "12"),
+        "bertadam+warmup+low_lr": ("with a warm-up and a tenth of the rate", "12"),
+    }
+    beside = f"the tuned baseline has {mean['baseline']:.3f} where the probe has {probe:.3f}"
+    said = ", ".join(f"{word} {mean[arm]:.3f} ({lower[arm]} of {of})" for arm, (word, of) in words.items())
+    assert f"With 100 {beside}, {said}." in readme()
     assert not cells["failed"].any()
 
 
