@@ -50,10 +50,11 @@ lab: $(STAMP) ## open JupyterLab at 00_start_here (no display: serve and print t
 	  $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Offline, and apart from the user's own settings. As many processes as cores, each on one thread, since the models are
-# tiny; a file's tests stay in one process, since they share what takes long to make.
+# tiny; a file's tests stay in one process, since they share what takes long to make. Files go out in the folders' order:
+# by number of tests the longest, single tests of minutes, would come last, when one process works and the others wait.
 IN_TEST := HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 PYTEST := $(BIN)/python -m pytest
-SHARED_OUT := --numprocesses auto --dist loadfile
+SHARED_OUT := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # Every cell runs on the tiny preset, in a kernel of this environment.
 NOTEBOOK_CELLS := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 IN_BROWSER = HOME="$(OWN_HOME)" HF_HUB_OFFLINE=1 $(PYTEST) tests/browser $(ARGS)

@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from torch.optim import swa_utils
+from transformers import initialization
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 sys.path.insert(0, str(FOLDER.parent / "tools"))
@@ -126,6 +128,19 @@ def test_a_checked_cell_does_not_depend_on_a_run():
         for cell in code_cells(nbformat.read(path, as_version=4)):
             if "nbval-check-output" in cell.metadata.get("tags", []):
                 assert "ft.fit(" not in cell.source and not re.search(r"\bruns?\b[.\[]", cell.source), cell.source
+
+
+@each
+def test_source_that_a_cell_shows_is_still_the_source(path):
+    """A function that was rewritten leaves its old text in the stored output, though the cell is the same."""
+    shown = [*(FOLDER.parent / "ftlab").rglob("*.py"), Path(initialization.__file__), Path(swa_utils.__file__)]
+    known = {line.strip() for file in shown for line in file.read_text(encoding="utf-8").split("\n")}
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        if "inspect.getsource(" in cell.source:
+            printed = "".join(output.get("text", "") for output in cell.outputs)
+            lines = [line.strip() for line in printed.split("\n") if re.match(r"    |def |class |for |@", line)]
+            assert len(lines) >= 2, cell.source
+            assert [line for line in lines if line not in known] == [], "run `make notebooks`"
 
 
 # --------------------------------------------------------------------------------------------------- the cleaner

@@ -282,88 +282,95 @@ def test_the_readme_shows_the_reference_models_of_the_first_designs_folds():
     )
     shown = re.findall(r"\| ([\d.]+) \|$", between("references"), re.M)
     assert shown == [f"{value:.3f}" for value in expected.values()]
-    pairs = default.set_index("fold")["score"] - whole.set_index("fold")["frozen"]
-    found = paired_t(pairs, overlap=144 / 432)
-    text = readme()
-    assert f"the difference of the default is {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})" in text
-    passages = load_cells(RESULTS / "passages_plan.jsonl")
-    table = confirmation(passages, references[references["study"] == "passages"])
-    scores = passages.pivot(index=["split", "fold"], columns="name", values="score")
-    probe = references[references["study"] == "passages"].set_index(["split", "fold"])["frozen"]
-    found, row = paired_t(scores["baseline"] - probe, overlap=96 / 288), table.loc[("baseline", "frozen probe")]
-    assert f"it has {row['score']:.3f} where the probe has {row['than_score']:.3f}" in text
-    said = f"lower in {(scores['baseline'] < probe).sum()} of {found.pairs} fold pairs, by {found.mean:+.3f} "
-    said += f"({found.low:+.3f} to {found.high:+.3f}; p {found.p:.3f} alone, {row['p_holm']:.3f} among the {len(table)}"
-    assert said in text
-    assert f"on these it has {scores['head_start'].mean():.3f}, behind the plain baseline, within noise" in text
-    few = load_cells(RESULTS / "passages_200_plan.jsonl")
-    beside = confirmation(few, references[references["study"] == "passages 200"]).xs("baseline", level="than")
-    assert beside["verdict"].str.startswith("within noise").all() and len(beside) == 6
-    least, most = beside["difference"].min(), beside["difference"].max()
-    assert f"with 200 texts all six lie between {least:+.3f} and {most:+.3f}, within noise that hides" in text
-    sees = beside["sees"].sort_values()
-    assert sees.index[-1] == "head_start"
-    assert f"up to {sees.iloc[-1]:.3f} (the widest, of the head start; {sees.iloc[-2]:.3f} without it)" in text
-    started = few[few["name"] == "head_start"].set_index(["split", "fold"])["score"]
-    few = few[few["name"] == "baseline"].set_index(["split", "fold"])["score"]
-    probe = references[references["study"] == "passages 200"].set_index(["split", "fold"])["frozen"]
-    found = paired_t(few - probe, overlap=96 / 200)
-    said = f"{few.mean():.3f} where the probe has {probe.mean():.3f}, lower in {(few < probe).sum()} of {found.pairs}"
-    assert f"{said}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}; p {found.p:.3f} alone)" in text
-    assert f"start {started.mean():.3f}, lower in {(started < probe).sum()} of {len(started)}." in text
+
+
+PROBED = [  # what was fine-tuned, its file, study and arm, the texts to train on, test rows over training rows
+    ("film sentences, tuned baseline", "snippets", "snippets", "baseline", 432, 0),
+    ("CLEAR, all techniques, tuned", "clear_plan", "clear", "all", 2400, 800 / 2400),
+    ("`passages`, the default recipe, untuned", "default", "passages, all rows", None, 432, 144 / 432),
+    ("`passages`, tuned baseline", "passages_plan", "passages", "baseline", 288, 96 / 288),
+    ("`passages`, head start from the probe, tuned", "passages_plan", "passages", "head_start", 288, 96 / 288),
+    ("`passages`, tuned baseline", "passages_200_plan", "passages 200", "baseline", 200, 96 / 200),
+    ("`passages`, head start from the probe, tuned", "passages_200_plan", "passages 200", "head_start", 200, 96 / 200),
+]
+
+
+def test_the_readme_sets_fine_tuning_against_the_probe_as_the_cells_do():
+    references = load_references(RESULTS / "references.jsonl")
+    lines = ["| fine-tuned | texts | RMSE | probe | difference (95 % interval) | lower in | p |"]
+    lines += ["|---|--:|--:|--:|--:|--:|--:|"]
+    for label, file, study, arm, texts, overlap in PROBED:
+        cells = load_cells(RESULTS / f"{file}.jsonl")
+        cells = cells if arm is None else cells[cells["name"] == arm]
+        place = [name for name in ("rows", "split", "fold") if name in cells and cells[name].notna().all()]
+        score = cells.set_index(place)["score"]
+        probe = references[references["study"] == study].set_index(place)["frozen"].reindex(score.index)
+        found = paired_t(score - probe, overlap=overlap)
+        shown = [label, f"{texts:,}", f"{score.mean():.3f}", f"{probe.mean():.3f}"]
+        shown += [f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"]
+        shown += [f"{(score < probe).sum()} of {found.pairs}", "< 0.001" if found.p < 0.0005 else f"{found.p:.3f}"]
+        lines.append(f"| {' | '.join(shown)} |")
+    assert between("against the probe") == "\n".join(lines)
+
+
+def test_the_readme_says_how_far_the_arms_on_passages_lie_from_the_baseline():
+    references, text = load_references(RESULTS / "references.jsonl"), readme()
+    table = confirmation(load_cells(RESULTS / "passages_plan.jsonl"), references[references["study"] == "passages"])
+    row = table.loc[("baseline", "frozen probe")]
+    assert table["p_holm"].min() >= 0.05
+    assert f"of the {len(table)} comparisons in its table none is left" in text
+    assert f"({row['p_holm']:.3f} for the tuned baseline on 288)" in text
+    assert f"by about {-row['difference'] / row['than_score']:.0%} on `passages`".replace("%", " %") in text
     against = table.xs("baseline", level="than")
     assert against["verdict"].str.startswith("within noise").all() and len(against) == 6
     least, most = against["difference"].min(), against["difference"].max()
     assert f"between {least:+.3f} and {most:+.3f} of the baseline, within noise that hides up to " in text
     assert f"hides up to {against['sees'].max():.3f}" in text
-    assert f"by about {-row['difference'] / row['than_score']:.0%} on `passages`".replace("%", " %") in text
-    clear = load_cells(RESULTS / "clear_plan.jsonl")
-    clear = clear[clear["name"] == "all"].set_index("fold")["score"]
-    probe = references[references["study"] == "clear"].set_index("fold")["frozen"]
-    found = paired_t(clear - probe, overlap=800 / 2400)
-    lower = f"lower in {(clear < probe).sum()} of {found.pairs} folds"
-    said = f"{lower}, by {found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
-    assert f"has {clear.mean():.3f} where the probe has {probe.mean():.3f}, {said}" in text
+    few = confirmation(
+        load_cells(RESULTS / "passages_200_plan.jsonl"), references[references["study"] == "passages 200"]
+    )
+    beside = few.xs("baseline", level="than")
+    assert beside["verdict"].str.startswith("within noise").all() and len(beside) == 6
+    assert few["p_holm"].min() >= 0.05
+    least, most = beside["difference"].min(), beside["difference"].max()
+    assert f"with 200 texts all six lie between {least:+.3f} and {most:+.3f}, within noise that hides" in text
+    sees = beside["sees"].sort_values()
+    assert sees.index[-1] == "head_start"
+    assert f"up to {sees.iloc[-1]:.3f} (the widest, of the head start; {sees.iloc[-2]:.3f} without it)" in text
 
 
-def test_the_readme_says_what_fifty_passages_showed():
+FEW = {
+    "baseline": "tuned baseline",
+    "longer": "three times as many epochs",
+    "reinit": "two re-initialised layers",
+    "llrd": "layer-wise decay",
+    "head_start": "head start from the probe",
+    "bertadam": "BertAdam",
+    "bertadam+warmup": "BertAdam, a warm-up",
+    "bertadam+warmup+low_lr": "BertAdam, a warm-up, a tenth of the rate",
+}
+
+
+def test_the_readme_shows_few_samples_as_the_cells_give_them():
     cells, references = load_cells(RESULTS / "few_samples_plan.jsonl"), load_references(RESULTS / "references.jsonl")
-    cells = cells[cells["n_train"] == 50]
-    probe = references[(references["study"] == "few samples") & (references["n_train"] == 50)]
-    mean = cells.groupby("name")["score"].mean()
-    text = readme()
-    assert f"the tuned baseline has {mean['baseline']:.3f} where the probe has {probe['frozen'].mean():.3f}" in text
-    assert f"none of {len(cells)} runs failed. Three" in text
-    assert f"BertAdam has {mean['bertadam']:.3f}, " in text
-    scores = cells.pivot(index=["sample", "seed"], columns="name", values="score")
-    lower = scores.lt(scores["baseline"], axis=0).sum()
-    longer = f"{mean['longer']:.3f}, lower than the baseline in {lower['longer']} of 12 pairs"
-    assert f"Three times as many epochs have {longer}, two" in text
-    assert f"two re-initialised layers {mean['reinit']:.3f}, in {lower['reinit']} of 12;" in text
-    warm, low = mean["bertadam+warmup"], mean["bertadam+warmup+low_lr"]
-    assert f"with a warm-up {warm:.3f}, with a tenth of the rate as well {low:.3f}." in text
-    assert not cells["failed"].any() and (cells["score"] < probe["mean"].mean()).all()
-    grid = cells[cells["name"] == "baseline"].pivot(index="sample", columns="seed", values="score").to_numpy()
-    assert grid.shape == (4, 3) and grid.mean(axis=1).std() > 3 * grid.mean(axis=0).std()
-
-
-def test_the_readme_says_what_a_hundred_passages_showed():
-    cells, references = load_cells(RESULTS / "few_samples_plan.jsonl"), load_references(RESULTS / "references.jsonl")
-    cells = cells[cells["n_train"] == 100]
-    probe = references[(references["study"] == "few samples") & (references["n_train"] == 100)]["frozen"].mean()
-    scores = cells.pivot(index=["sample", "seed"], columns="name", values="score")
-    assert len(scores) == 12
-    lower, mean = scores.lt(scores["baseline"], axis=0).sum(), scores.mean()
-    words = {
-        "longer": ("more epochs", "12 pairs"),
-        "reinit": ("new layers", "12"),
-        "bertadam": ("BertAdam", "12"),
-        "bertadam+warmup+low_lr": ("with a warm-up and a tenth of the rate", "12"),
-    }
-    beside = f"the tuned baseline has {mean['baseline']:.3f} where the probe has {probe:.3f}"
-    said = ", ".join(f"{word} {mean[arm]:.3f} ({lower[arm]} of {of})" for arm, (word, of) in words.items())
-    assert f"With 100 {beside}, {said}." in readme()
-    assert not cells["failed"].any()
+    columns, behind = {}, {}
+    for size, of_size in cells.groupby("n_train"):
+        own = references[(references["study"] == "few samples") & (references["n_train"] == size)]
+        scores = of_size.pivot(index=["sample", "seed"], columns="name", values="score")
+        assert len(scores) == 12 and set(scores) <= set(FEW)
+        lower = scores.lt(scores["baseline"], axis=0).sum()
+        column = [f"{own['frozen'].mean():.3f}", f"{scores['baseline'].mean():.3f}"]
+        column += [f"{scores[arm].mean():.3f} ({lower[arm]})" if arm in scores else "" for arm in [*FEW][1:]]
+        columns[f"{size} texts"], behind[size] = column, scores.mean() - scores["baseline"].mean()
+        assert not of_size["failed"].any() and (of_size["score"] < own["mean"].mean()).all()
+        grid = scores["baseline"].unstack().to_numpy()
+        assert grid.shape == (4, 3) and grid.mean(axis=1).std() > 2 * grid.mean(axis=0).std()
+    rows = zip(["frozen probe", *FEW.values()], *columns.values(), strict=True)
+    lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns), *(f"| {' | '.join(r)} |" for r in rows)]
+    assert between("few samples") == "\n".join(lines)
+    assert f"None of the {len(cells)} runs failed" in readme()
+    assert behind[50][["longer", "reinit"]].lt(behind[100][["longer", "reinit"]]).all()
+    assert behind[100][["longer", "reinit"]].max() < 0 < behind[50]["bertadam"] < behind[100]["bertadam"]
 
 
 def test_the_readme_says_where_the_curves_cross():
