@@ -364,7 +364,8 @@ def test_the_readme_shows_few_samples_as_the_cells_give_them():
         columns[f"{size} texts"], behind[size] = column, scores.mean() - scores["baseline"].mean()
         assert not of_size["failed"].any() and (of_size["score"] < own["mean"].mean()).all()
         grid = scores["baseline"].unstack().to_numpy()
-        assert grid.shape == (4, 3) and grid.mean(axis=1).std() > 2 * grid.mean(axis=0).std()
+        assert grid.shape == (4, 3)
+        assert (grid.mean(axis=1).std() > 2 * grid.mean(axis=0).std()) == (size < 200)
     rows = zip(["frozen probe", *FEW.values()], *columns.values(), strict=True)
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns), *(f"| {' | '.join(r)} |" for r in rows)]
     assert between("few samples") == "\n".join(lines)
