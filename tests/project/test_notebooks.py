@@ -1,6 +1,7 @@
 """Stored notebooks are clean, current, run from top to bottom, and readable by everybody; the cleaner itself works."""
 
 import base64
+import functools
 import re
 import sys
 from pathlib import Path
@@ -130,17 +131,22 @@ def test_a_checked_cell_does_not_depend_on_a_run():
                 assert "ft.fit(" not in cell.source and not re.search(r"\bruns?\b[.\[]", cell.source), cell.source
 
 
+@functools.cache
+def lines_of_source():
+    """Return all lines of the package and of the two modules of others whose functions are shown."""
+    shown = [*(FOLDER.parent / "ftlab").rglob("*.py"), Path(initialization.__file__), Path(swa_utils.__file__)]
+    return {line.strip() for file in shown for line in file.read_text(encoding="utf-8").split("\n")}
+
+
 @each
 def test_source_that_a_cell_shows_is_still_the_source(path):
     """A function that was rewritten leaves its old text in the stored output, though the cell is the same."""
-    shown = [*(FOLDER.parent / "ftlab").rglob("*.py"), Path(initialization.__file__), Path(swa_utils.__file__)]
-    known = {line.strip() for file in shown for line in file.read_text(encoding="utf-8").split("\n")}
     for cell in code_cells(nbformat.read(path, as_version=4)):
         if "inspect.getsource(" in cell.source:
             printed = "".join(output.get("text", "") for output in cell.outputs)
             lines = [line.strip() for line in printed.split("\n") if re.match(r"    |def |class |for |@", line)]
             assert len(lines) >= 2, cell.source
-            assert [line for line in lines if line not in known] == [], "run `make notebooks`"
+            assert [line for line in lines if line not in lines_of_source()] == [], "run `make notebooks`"
 
 
 # --------------------------------------------------------------------------------------------------- the cleaner
